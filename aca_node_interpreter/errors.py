@@ -1,0 +1,109 @@
+"""Everything this package raises, as one tree.
+
+Code that the model wrote and that failed is *not* here: it comes back as a normal result to read.
+
+    AcaNodeError
+    ├── ConfigurationError (ValueError)    what was passed can't work; nothing was sent
+    │   └── InvalidFileNameError
+    ├── LocalPoolError                     the embedded pool can't start on this machine
+    ├── ServiceUnreachableError            no answer: DNS, connect, TLS, a broken connection
+    │   └── ResponseTimeoutError (TimeoutError)
+    ├── MalformedResponseError             an answer that isn't this API's
+    └── ServiceError                       the pool answered with an error
+        ├── InvalidRequestError            400
+        ├── AuthenticationError            401, or no token could be had
+        ├── PermissionDeniedError          403
+        ├── NotFoundError                  404
+        ├── PayloadTooLargeError           413
+        └── PoolFullError                  429
+
+Messages never hold a token, a session identifier or a URL: a model may read them.
+"""
+
+from __future__ import annotations
+
+
+class AcaNodeError(Exception):
+    """Base class of every error that this package raises on purpose."""
+
+
+class ConfigurationError(AcaNodeError, ValueError):
+    """An argument or setting can't work; nothing was sent."""
+
+
+class InvalidFileNameError(ConfigurationError):
+    """The session pool has no such file name; nothing was sent."""
+
+
+class LocalPoolError(AcaNodeError):
+    """The embedded session pool can't start on this machine."""
+
+
+class ServiceUnreachableError(AcaNodeError):
+    """The session pool did not answer.
+
+    Attributes:
+        ran: whether code sent with the request ran. `False`: it did not; `None`: nobody knows.
+    """
+
+    def __init__(self, message: str, *, ran: bool | None = None) -> None:
+        super().__init__(message)
+        self.ran = ran
+
+
+class ResponseTimeoutError(ServiceUnreachableError, TimeoutError):
+    """The session pool was reached but did not answer in time."""
+
+
+class MalformedResponseError(AcaNodeError):
+    """The answer is not one of the session-pool API."""
+
+
+class ServiceError(AcaNodeError):
+    """The session pool refused the call.
+
+    Attributes:
+        status: HTTP status; 0 when no call was made.
+        code: the service's own error code, such as `SessionsCountExceedsLimit`; may be empty.
+        trace_id: what to quote to Azure support; may be empty.
+        retry_after: seconds after which the service asks to be called again, if it said so.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int = 0,
+        code: str = "",
+        trace_id: str = "",
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.trace_id = trace_id
+        self.retry_after = retry_after
+
+
+class InvalidRequestError(ServiceError):
+    """400: the service does not accept the request."""
+
+
+class AuthenticationError(ServiceError):
+    """401, or no token could be had: the service does not know the caller."""
+
+
+class PermissionDeniedError(ServiceError):
+    """403: the caller lacks the role on this session pool."""
+
+
+class NotFoundError(ServiceError):
+    """404: no such session, file or execution."""
+
+
+class PayloadTooLargeError(ServiceError):
+    """413: the file is over the upload limit."""
+
+
+class PoolFullError(ServiceError):
+    """429: all the sessions of the pool are taken."""
