@@ -1,0 +1,167 @@
+"""Files that came back from a session: where they are, what they are, how a notebook shows them.
+
+A session's file names are chosen by code nobody trusts, so what they become on the local disk is decided here.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import mimetypes
+import re
+import unicodedata
+from base64 import b64encode
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import IO
+
+from typing_extensions import Self
+
+_SHOWN_BYTES = 8 * 1024 * 1024  # a larger picture would make a notebook too heavy to open
+_SHOWN_TYPES = ("image/png", "image/jpeg", "image/gif", "image/webp")  # none of them can run a script
+_NAME_BYTES = 200  # most file systems take 255; this leaves room for a number and a suffix
+
+_RESERVED = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|com\d|lpt\d)(\..*)?", re.IGNORECASE)
+_FORBIDDEN = frozenset('<>:"/\\|?*')
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A file that a run created or changed, saved on this machine."""
+
+    name: str
+    """Its path in the session, below `/mnt/data`."""
+    size: int
+    """Bytes."""
+    media_type: str
+    """Guessed from the name, such as `image/png`."""
+    sha256: str
+    path: Path
+    """Where it was saved."""
+
+    def read_bytes(self) -> bytes:
+        """Return the content."""
+        return self.path.read_bytes()
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.media_type}, {self.size:,} bytes)"
+
+    def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
+        """Show a picture inline in a notebook, anything else as a line of text."""
+        bundle = {"text/plain": f"{self} saved as {self.path}"}
+        if self.media_type in _SHOWN_TYPES and self.size <= _SHOWN_BYTES and self.path.exists():
+            bundle[self.media_type] = b64encode(self.read_bytes()).decode("ascii")
+        return bundle
+
+
+class IncomingArtifact:
+    """An artifact on its way: a place on the disk that is filled, hashed and bounded as bytes arrive.
+
+    Used as a context manager around the writing; leaves nothing behind when that fails.
+    """
+
+    def __init__(self, name: str, path: Path, *, max_bytes: int) -> None:
+        self.name = name
+        self.path = path
+        self._left = max_bytes
+        self._hash = hashlib.sha256()
+        self._size = 0
+        self._file: IO[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        self._file = self.path.open("wb")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._file is not None:
+            self._file.close()
+        if kind is not None:
+            self.path.unlink(missing_ok=True)
+
+    def write(self, chunk: bytes) -> int:
+        """Take bytes.
+
+        Raises:
+            OSError: the file is larger than it may be, or the disk took no more.
+        """
+        self._left -= len(chunk)
+        if self._left < 0:
+            raise OSError(errno.EFBIG, "it is larger than the limit for one artifact")
+        if self._file is None:
+            raise ValueError("write to an artifact that is not open")
+        self._hash.update(chunk)
+        self._size += len(chunk)
+        return self._file.write(chunk)
+
+    def finished(self) -> Artifact:
+        """Return the artifact that arrived."""
+        return Artifact(self.name, self._size, media_type(self.name), self._hash.hexdigest(), self.path)
+
+
+@dataclass(frozen=True)
+class ArtifactDirectory:
+    """A local directory that artifacts are saved in; a file that is there is never overwritten."""
+
+    path: Path
+    max_bytes: int = field(default=100 * 1024 * 1024, kw_only=True)
+    """The largest file to bring back."""
+
+    def incoming(self, name: str) -> IncomingArtifact:
+        """Reserve a place for a file of the session.
+
+        Raises:
+            OSError: the directory can't be written to.
+        """
+        return IncomingArtifact(name, self._reserve(name), max_bytes=self.max_bytes)
+
+    def save(self, name: str, content: bytes) -> Artifact:
+        """Save content that is already here.
+
+        Raises:
+            OSError: the directory can't be written to, or the content is larger than the limit.
+        """
+        with self.incoming(name) as incoming:
+            incoming.write(content)
+        return incoming.finished()
+
+    def _reserve(self, name: str) -> Path:
+        """Create an empty file under a name that is safe here and not taken."""
+        *parents, leaf = [local_name(part) for part in name.split("/") if part] or ["file"]
+        directory = self.path.joinpath(*parents)
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+        except (FileExistsError, NotADirectoryError):  # an earlier artifact has the directory's name
+            directory = self.path / "_".join([*parents, "files"])
+            directory.mkdir(parents=True, exist_ok=True)
+        stem, dot, suffix = leaf.partition(".") if leaf[:1] != "." else (leaf, "", "")
+        number = 1
+        while True:
+            path = directory / (leaf if number == 1 else f"{stem}-{number}{dot}{suffix}")
+            try:
+                path.open("xb").close()
+            except FileExistsError:
+                number += 1
+            else:
+                return path
+
+
+def local_name(name: str) -> str:
+    """Return a file name that every file system takes and no terminal misreads, as close to the given one as can be."""
+    safe = "".join("_" if c in _FORBIDDEN or unicodedata.category(c)[0] == "C" else c for c in name)
+    safe = safe.rstrip(". ") or "_"
+    if _RESERVED.fullmatch(safe):
+        safe = f"_{safe}"
+    if len(safe.encode()) > _NAME_BYTES:
+        suffix = Path(safe).suffix
+        suffix = suffix if len(suffix.encode()) <= 20 else ""
+        head = safe.encode()[: _NAME_BYTES - len(suffix.encode())].decode("utf-8", "ignore")
+        safe = head + suffix
+    return safe
+
+
+def media_type(name: str) -> str:
+    """Guess a file's MIME type from its name."""
+    return mimetypes.guess_type(name)[0] or "application/octet-stream"

@@ -1,0 +1,264 @@
+"""`NodeSessionsCodeExecutor`: one object that is AutoGen's `CodeExecutor` and LangChain's `BaseTool`.
+
+Both faces do the same thing through `SessionRunner` and differ only in what they are given and hand back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, ClassVar, Literal
+
+from autogen_core import CancellationToken, Component
+from autogen_core.code_executor import CodeBlock, CodeExecutor, CodeResult
+from langchain_core.callbacks import AsyncCallbackManagerForToolRun, CallbackManagerForToolRun
+from langchain_core.tools import BaseTool, ToolException
+from pydantic import BaseModel, Field, PrivateAttr
+from typing_extensions import Self
+
+from . import prompts
+from .artifacts import Artifact
+from .client import FileSource
+from .errors import AcaNodeError, ConfigurationError
+from .models import RemoteFile
+from .operations import CURRENT_API
+from .runner import SessionRunner, Settings
+from .session import Limits, Run
+
+
+class RunJavaScript(BaseModel):
+    """What a model fills in."""
+
+    code: str = Field(description="JavaScript to run with Node.js.")
+
+
+class NodeSessionsConfig(BaseModel):
+    """What `dump_component` writes: no token, no credential, no session identifier."""
+
+    pool_management_endpoint: str | None = None
+    timeout: float = 60
+    artifacts_dir: str | None = None
+    keep_artifacts: bool = False
+    api_version: str = CURRENT_API
+    max_artifact_bytes: int = 100 * 1024 * 1024
+    max_artifacts: int = 100
+    max_output_chars: int = 16_000
+
+
+@dataclass
+class NodeCodeResult(CodeResult):
+    """AutoGen's `CodeResult` with what its two fields can't hold."""
+
+    artifacts: list[Artifact] = field(default_factory=list)
+    """Files that the blocks created or changed, saved on this machine; `output` names them too."""
+    values: list[Any] = field(default_factory=list)
+    """For each block that ran, the value of its last expression; see `Execution.result`."""
+
+
+class NodeSessionsCodeExecutor(BaseTool, CodeExecutor, Component[NodeSessionsConfig]):
+    """Run a model's JavaScript with Node.js in an Azure Container Apps session pool.
+
+    It is a code executor for AutoGen and a tool for LangChain. Without an endpoint it takes the one in the environment
+    variable `ACA_POOL_MANAGEMENT_ENDPOINT`, and without that the embedded pool: real Node.js on this machine.
+    All runs of one object share one session, which keeps variables and files.
+
+    Args:
+        pool_management_endpoint: the session pool's management endpoint.
+        credential: anything with `get_token`, or a function that returns a token, sync or async; by default
+            `azure.identity.DefaultAzureCredential`.
+        session_id: an existing session to go on with. Without it the session is new, and ended by `stop` and `close`.
+        timeout: seconds that one run may take, at most 220.
+        artifacts_dir: where files that runs make are saved; no file in it is overwritten. Without it they lie in a
+            temporary directory that `stop` and `close` remove.
+        keep_artifacts: leave that temporary directory where it is.
+        token: a ready token instead of a credential, such as an embedded pool's.
+        api_version: of the service's REST API.
+        max_artifact_bytes: the largest file to bring back.
+        max_artifacts: the largest number of files to bring back from one run.
+        max_output_chars: how much text a model gets to read; the whole is then saved as an artifact.
+        **tool_settings: any other field of LangChain's `BaseTool`.
+
+    Raises:
+        ConfigurationError: the endpoint, the session id or the timeout can't work.
+    """
+
+    SUPPORTED_LANGUAGES: ClassVar[tuple[str, ...]] = prompts.LANGUAGES
+    """For `CodeExecutorAgent(supported_languages=list(...))`, which otherwise runs only Python and shell."""
+    SYSTEM_MESSAGE: ClassVar[str] = prompts.SYSTEM_MESSAGE
+    """For `CodeExecutorAgent(system_message=...)`."""
+
+    component_type: ClassVar[str] = "code_executor"
+    component_config_schema = NodeSessionsConfig
+    component_provider_override: ClassVar[str] = "aca_node_interpreter.NodeSessionsCodeExecutor"
+    component_description: ClassVar[str] = "Runs JavaScript with Node.js in an Azure Container Apps session pool."
+
+    name: str = "node_interpreter"
+    description: str = prompts.TOOL_DESCRIPTION
+    args_schema: type[BaseModel] = RunJavaScript
+    response_format: Literal["content", "content_and_artifact"] = "content_and_artifact"
+    handle_tool_error: Any = True
+    metadata: dict[str, Any] | None = Field(default_factory=lambda: {"ls_code_input_language": "javascript"})
+
+    pool_management_endpoint: str | None = None
+    credential: Any = Field(default=None, exclude=True, repr=False)
+    session_id: str | None = Field(default=None, exclude=True, repr=False)
+    timeout: float = 60
+    artifacts_dir: Path | None = None
+    keep_artifacts: bool = False
+    token: str | None = Field(default=None, exclude=True, repr=False)
+    api_version: str = CURRENT_API
+    max_artifact_bytes: int = 100 * 1024 * 1024
+    max_artifacts: int = 100
+    max_output_chars: int = 16_000
+
+    _runner: SessionRunner = PrivateAttr()
+
+    def __init__(
+        self,
+        pool_management_endpoint: str | None = None,
+        credential: Any = None,
+        session_id: str | None = None,
+        timeout: float = 60,
+        artifacts_dir: str | Path | None = None,
+        **tool_settings: Any,
+    ) -> None:
+        super().__init__(
+            pool_management_endpoint=pool_management_endpoint,
+            credential=credential,
+            session_id=session_id,
+            timeout=timeout,
+            artifacts_dir=artifacts_dir,
+            **tool_settings,
+        )
+        self._runner = SessionRunner(
+            Settings(
+                endpoint=self.pool_management_endpoint,
+                credential=self.credential,
+                token=self.token,
+                api_version=self.api_version,
+                timeout=self.timeout,
+                artifacts_dir=self.artifacts_dir,
+                keep_artifacts=self.keep_artifacts,
+                max_artifact_bytes=self.max_artifact_bytes,
+                limits=Limits(artifacts=self.max_artifacts, output_chars=self.max_output_chars),
+            ),
+            self.session_id,
+        )
+
+    @property
+    def artifacts_path(self) -> Path:
+        """The directory that artifacts are saved in."""
+        return self._runner.artifacts_path
+
+    # AutoGen's face
+
+    async def execute_code_blocks(
+        self, code_blocks: list[CodeBlock], cancellation_token: CancellationToken
+    ) -> NodeCodeResult:
+        """Run blocks in order in the session, up to the first that fails.
+
+        The exit code is 0, 1 when a block failed or is in another language, 124 when it was stopped at its time limit.
+
+        Raises:
+            ValueError: there are no blocks.
+            asyncio.CancelledError: the token was cancelled; the service may still be running the code.
+            AcaNodeError: the call failed, not the code.
+        """
+        if not code_blocks:
+            raise ConfigurationError("There are no code blocks to run.")
+        running = asyncio.ensure_future(self._run_blocks(code_blocks))
+        cancellation_token.link_future(running)
+        return await running
+
+    async def start(self) -> None:
+        """Open the session pool now instead of at the first run."""
+        await self._runner.start()
+
+    async def stop(self) -> None:
+        """End the session (unless it was passed in) and release everything that was opened."""
+        await self._runner.aclose()
+
+    async def restart(self) -> None:
+        """Go on with a new, empty session."""
+        await asyncio.to_thread(self._runner.forget_session)
+
+    def _to_config(self) -> NodeSessionsConfig:
+        values = self.model_dump(include=set(NodeSessionsConfig.model_fields))
+        directory = values.pop("artifacts_dir")
+        return NodeSessionsConfig(artifacts_dir=None if directory is None else str(directory), **values)
+
+    @classmethod
+    def _from_config(cls, config: NodeSessionsConfig) -> Self:
+        return cls(**config.model_dump())
+
+    # LangChain's face
+
+    def _run(self, code: str, run_manager: CallbackManagerForToolRun | None = None) -> tuple[str, Run]:
+        try:
+            return _content_and_artifact(self._runner.run(code))
+        except AcaNodeError as error:
+            raise ToolException(str(error)) from error
+
+    async def _arun(self, code: str, run_manager: AsyncCallbackManagerForToolRun | None = None) -> tuple[str, Run]:
+        try:
+            return _content_and_artifact(await self._runner.arun(code))
+        except AcaNodeError as error:
+            raise ToolException(str(error)) from error
+
+    # For the program that uses either
+
+    def upload_file(self, file: FileSource, *, name: str | None = None, path: str | None = None) -> RemoteFile:
+        """Put a file into the session's `/mnt/data` before or between runs."""
+        return self._runner.upload(file, name=name, path=path)
+
+    async def aupload_file(self, file: FileSource, *, name: str | None = None, path: str | None = None) -> RemoteFile:
+        """Do what `upload_file` does, without holding up the event loop."""
+        return await self._runner.aupload(file, name=name, path=path)
+
+    def close(self) -> None:
+        """Do what `stop` does, for programs without an event loop."""
+        self._runner.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    async def _run_blocks(self, blocks: Sequence[CodeBlock]) -> NodeCodeResult:
+        result = NodeCodeResult(exit_code=0, output="")
+        outputs: list[str] = []
+        for block in blocks:
+            refusal = _refusal(block)
+            if refusal:
+                result.exit_code = 1
+                outputs.append(refusal)
+                break
+            run = await self._runner.arun(block.code)
+            result.exit_code = run.exit_code
+            result.artifacts += run.artifacts
+            result.values.append(run.execution.result)
+            outputs.append(run.text)
+            if run.exit_code:
+                break
+        result.output = "\n".join(text for text in outputs if text)
+        return result
+
+
+def _refusal(block: CodeBlock) -> str:
+    """Say why a block can't run; empty when it can."""
+    language = block.language.strip().lower()
+    if language in prompts.TYPESCRIPT:
+        return "TypeScript does not run here yet: write the same in JavaScript, without types."
+    if language not in prompts.LANGUAGES:
+        return f"unknown language {block.language!r}: write JavaScript in a ```javascript block."
+    return "" if block.code.strip() else "The code block is empty."
+
+
+def _content_and_artifact(run: Run) -> tuple[str, Run]:
+    return run.text or "The code ran and printed nothing.", run

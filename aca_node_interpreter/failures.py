@@ -1,0 +1,96 @@
+"""Turn an error answer into a typed error that says what to do next and shows no secret."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from . import errors
+
+_SECRETS = re.compile(r"https?://\S+|/subscriptions/\S+|Bearer\s+\S+", re.IGNORECASE)
+
+_ADVICE: dict[int, tuple[type[errors.ServiceError], str]] = {
+    400: (errors.InvalidRequestError, "The session pool does not accept the request."),
+    401: (
+        errors.AuthenticationError,
+        "The session pool does not know the caller. On Azure: sign in (`az login`), use a token for the scope "
+        "https://dynamicsessions.io/.default, and an api-version that the service knows (it answers 401 to others). "
+        "On an embedded pool: pass the token that it printed.",
+    ),
+    403: (
+        errors.PermissionDeniedError,
+        "The caller may not use this session pool: assign the role 'Azure ContainerApps Session Executor' on the "
+        "pool. A new assignment takes some minutes, then sign in again.",
+    ),
+    404: (errors.NotFoundError, "The session pool has no such session, file or execution."),
+    413: (errors.PayloadTooLargeError, "The session pool takes at most 128 MB in one file."),
+    429: (
+        errors.PoolFullError,
+        "All sessions of the pool are taken: delete sessions that are done, wait for their cooldown, or raise the "
+        "pool's maximum.",
+    ),
+}
+
+
+def error_for(
+    status: int, headers: Mapping[str, str], content: bytes, *, hide: Mapping[str, str]
+) -> errors.ServiceError:
+    """Build the error for an answer that is no success.
+
+    Args:
+        status: HTTP status.
+        headers: with lower-case names.
+        content: the body, in any of the shapes on record, or anything.
+        hide: the query that was sent; its values never show in the message.
+    """
+    kind, advice = _ADVICE.get(
+        status,
+        (errors.InvalidRequestError, "The session pool does not accept the request.")
+        if 400 <= status < 500
+        else (errors.ServiceError, f"The session pool failed (HTTP {status}): try again later."),
+    )
+    body = _body(content)
+    code = str(body.get("code") or headers.get("x-ms-error-code") or "")
+    said = _said(body)
+    for secret in sorted((v for k, v in hide.items() if k == "identifier"), key=len, reverse=True):
+        said = said.replace(secret, "…")
+    said = _SECRETS.sub("…", said)[:500]
+    detail = ": ".join(part for part in (code, said) if part)
+    return kind(
+        f"{advice} The service says: {detail}" if detail else advice,
+        status=status,
+        code=code,
+        trace_id=str(body.get("traceId") or headers.get("x-ms-correlation-request-id") or ""),
+        retry_after=_seconds(headers.get("retry-after")),
+    )
+
+
+def _body(content: bytes) -> Mapping[str, Any]:
+    """Find the object that holds code and message: nested in `error`, bare, or an ASP.NET problem."""
+    try:
+        data = json.loads(content)
+    except (ValueError, RecursionError):
+        return {"message": content[:500].decode("utf-8", "replace").strip()}
+    if isinstance(data, str):
+        return {"message": data}
+    if not isinstance(data, Mapping):
+        return {}
+    inner = data.get("error")
+    return inner if isinstance(inner, Mapping) else data
+
+
+def _said(body: Mapping[str, Any]) -> str:
+    message = str(body.get("message") or body.get("title") or "")
+    problems = body.get("errors")
+    if isinstance(problems, Mapping):
+        message = f"{message} {json.dumps(problems)}".strip()
+    return message if message[:1] != "<" else ""  # an HTML page tells nobody anything
+
+
+def _seconds(text: str | None) -> float | None:
+    try:
+        return max(0.0, float(text)) if text else None
+    except ValueError:
+        return None

@@ -1,0 +1,56 @@
+"""What a model reads of a run: compact, bounded, without base64."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from .artifacts import Artifact
+from .models import Execution, Image
+
+TIMEOUT_WORDS = "Request timed out waiting for code execution"
+"""How the service's stderr ends when a run was stopped at its limit (seen on live pools)."""
+
+# Shorter ones may be hashes or keys that the model asked for.
+_BASE64 = re.compile(r"[A-Za-z0-9+/_-]{400,}={0,2}")
+
+
+def text_of(execution: Execution) -> str:
+    """Return all that a run printed and its value, unabridged but for pictures."""
+    parts = [execution.stdout.rstrip("\n")]
+    if execution.stderr.strip():
+        parts.append(f"stderr:\n{execution.stderr.strip()}" if execution.succeeded else execution.stderr.strip())
+    if not isinstance(execution.result, Image) and execution.result != "":
+        parts.append(f"=> {execution.result}")
+    return _encodable("\n".join(part for part in parts if part))
+
+
+def lines_about(artifacts: Sequence[Artifact], problems: Sequence[str]) -> str:
+    """Return a line for each file that came back, and one for each that did not."""
+    lines = ["Files saved:", *(f"- {artifact}" for artifact in artifacts)] if artifacts else []
+    lines += [f"Not saved: {problem}" for problem in problems]
+    return _encodable("\n".join(lines))
+
+
+def without_base64(text: str) -> str:
+    """Replace long base64 by its length: it costs a model thousands of tokens and tells it nothing."""
+    return _BASE64.sub(_shortened, text)
+
+
+def abridged(text: str, *, limit: int) -> str:
+    """Return at most about `limit` characters of a text, its head and its tail."""
+    if len(text) <= limit:
+        return text
+    half = limit // 2
+    return f"{text[:half]}\n… {len(text) - 2 * half:,} characters left out …\n{text[-half:]}"
+
+
+def _shortened(match: re.Match[str]) -> str:
+    run = match.group()
+    mixed = any(c.isupper() for c in run) and any(c.islower() for c in run) and any(c.isdigit() for c in run)
+    return f"[{len(run):,} characters of base64]" if mixed else run
+
+
+def _encodable(text: str) -> str:
+    """Replace lone surrogates, which JavaScript may print and no encoder takes."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

@@ -1,0 +1,232 @@
+"""What runs code for every face: one session, its pool, its connections and its directory of artifacts.
+
+It knows no agent framework. Its sync and async methods may be mixed, from several threads and event loops.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory, mkdtemp
+from typing import Any
+
+from .artifacts import ArtifactDirectory
+from .auth import Credential, TokenProvider, TokenSource
+from .client import AsyncSessionPoolClient, FileSource, SessionPoolClient
+from .endpoint import Endpoint, checked_identifier, new_identifier
+from .errors import AcaNodeError
+from .local import LocalPool
+from .models import RemoteFile
+from .operations import CURRENT_API, SessionCalls
+from .session import Limits, Run, Session
+
+ENDPOINT_VARIABLE = "ACA_POOL_MANAGEMENT_ENDPOINT"
+TOKEN_VARIABLE = "ACA_POOL_TOKEN"  # noqa: S105  # the variable's name, not a token
+"""Holds the token of an embedded pool that another process serves; only sent to a loopback endpoint."""
+
+_log = logging.getLogger("aca_node_interpreter")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Where code runs, and what comes back; `NodeSessionsCodeExecutor` says what each means."""
+
+    endpoint: str | None = None
+    credential: Credential | TokenProvider | TokenSource | None = field(default=None, repr=False)
+    token: str | None = field(default=None, repr=False)
+    api_version: str = CURRENT_API
+    timeout: float = 60.0
+    artifacts_dir: Path | None = None
+    keep_artifacts: bool = False
+    max_artifact_bytes: int = 100 * 1024 * 1024
+    limits: Limits = field(default_factory=Limits)
+
+
+@dataclass
+class _Open:
+    """What exists between opening and closing."""
+
+    session: Session
+    client: SessionPoolClient
+    connection: dict[str, Any] = field(repr=False)
+    """The arguments that both clients are made with."""
+    pool: LocalPool | None
+    async_client: AsyncSessionPoolClient | None = None
+    loop: asyncio.AbstractEventLoop | None = None
+
+    def client_of_running_loop(self) -> AsyncSessionPoolClient:
+        """Return the async client; a new event loop gets a new one, since connections belong to their loop."""
+        loop = asyncio.get_running_loop()
+        if self.async_client is None or self.loop is not loop:
+            self.async_client, self.loop = AsyncSessionPoolClient(**self.connection), loop
+        return self.async_client
+
+
+class SessionRunner:
+    """Runs code in one session; opens itself on first use and can be used again, with a new session, after closing.
+
+    Args:
+        settings: where and how.
+        session_id: an existing session to go on with, which closing leaves alive. Without it the session is new, and
+            closing ends it.
+    """
+
+    def __init__(self, settings: Settings, session_id: str | None = None) -> None:
+        if session_id is not None:
+            checked_identifier(session_id)
+        if settings.endpoint is not None:
+            Endpoint.parse(settings.endpoint)
+        self._settings = settings
+        self._resumed_id = session_id
+        self._open: _Open | None = None
+        self._artifacts: ArtifactDirectory | None = None
+        self._temporary: TemporaryDirectory[str] | None = None
+        self._state = threading.Lock()
+        self._turn = threading.Lock()  # runs take turns: two at once could not tell whose files are whose
+
+    @property
+    def artifacts_path(self) -> Path:
+        """The directory that artifacts are saved in; it is made when first asked for."""
+        return self._directory().path
+
+    def run(self, code: str, *, timeout: float | None = None) -> Run:
+        """Run code and bring back its files. Code that fails is a `Run` too; raises only when the call failed."""
+        with self._turn:
+            opened = self._opened()
+            return opened.client.perform(opened.session.run(code, **self._how(timeout)))
+
+    async def arun(self, code: str, *, timeout: float | None = None) -> Run:
+        """Do what `run` does, without holding up the event loop."""
+        async with self._in_turn_async():
+            opened = await self._aopened()
+            return await opened.client_of_running_loop().perform(opened.session.run(code, **self._how(timeout)))
+
+    def upload(self, file: FileSource, *, name: str | None = None, path: str | None = None) -> RemoteFile:
+        """Send a file to the session's `/mnt/data`; it comes back as an artifact only when a run changes it."""
+        with self._turn:
+            opened = self._opened()
+            return opened.session.remember(opened.client.upload_file(file, name=name, path=path))
+
+    async def aupload(self, file: FileSource, *, name: str | None = None, path: str | None = None) -> RemoteFile:
+        """Do what `upload` does, without holding up the event loop."""
+        async with self._in_turn_async():
+            opened = await self._aopened()
+            client = opened.client_of_running_loop()
+            return opened.session.remember(await client.upload_file(file, name=name, path=path))
+
+    async def start(self) -> None:
+        """Open now what the first run would open."""
+        await self._aopened()
+
+    def close(self) -> None:
+        """End the session if it is this object's own, close connections, stop the pool, remove temporary files."""
+        with self._state:
+            opened, self._open = self._open, None
+            temporary, self._temporary, self._artifacts = self._temporary, None, None
+        try:
+            if opened is not None:
+                self._end(opened)
+        finally:
+            if temporary is not None:
+                temporary.cleanup()
+
+    async def aclose(self) -> None:
+        """Do what `close` does, without holding up the event loop."""
+        opened = self._open
+        if opened is not None and opened.async_client is not None and opened.loop is asyncio.get_running_loop():
+            await opened.async_client.close()
+        await asyncio.to_thread(self.close)
+
+    def forget_session(self) -> None:
+        """Go on with a new, empty session from the next run on, and end the current one if it is this object's own."""
+        with self._turn, self._state:
+            if self._open is not None:
+                self._end_session(self._open)
+                self._open.client.close()
+                pool = self._open.pool
+                self._resumed_id = None
+                self._open = self._connected(pool)
+            self._resumed_id = None
+
+    def _opened(self) -> _Open:
+        with self._state:
+            opened = self._open = self._open or self._connected(None)
+            return opened
+
+    async def _aopened(self) -> _Open:
+        return self._open or await asyncio.to_thread(self._opened)
+
+    def _connected(self, pool: LocalPool | None) -> _Open:
+        """Connect to the pool in the settings, else in the environment, else to the embedded one."""
+        settings = self._settings
+        endpoint = settings.endpoint or os.environ.get(ENDPOINT_VARIABLE)
+        token = settings.token
+        if endpoint:
+            if token is None and settings.credential is None and Endpoint.parse(endpoint).is_loopback:
+                token = os.environ.get(TOKEN_VARIABLE)
+            if self._open is None:
+                named = "passed to it" if settings.endpoint else f"named by {ENDPOINT_VARIABLE}"
+                _log.info("JavaScript runs in the session pool %s", named)
+        else:
+            if pool is None:
+                pool = LocalPool()
+                pool.start()
+                _log.info("JavaScript runs in the embedded session pool; %s is not set", ENDPOINT_VARIABLE)
+            endpoint, token = pool.endpoint, pool.token
+        calls = SessionCalls(self._resumed_id or new_identifier(), settings.api_version)
+        connection: dict[str, Any] = {
+            "endpoint": endpoint,
+            "credential": None if token is not None else TokenSource.of(settings.credential),
+            "token": token,
+            "session_id": calls.session_id,
+            "api_version": calls.api_version,
+        }
+        session = Session(calls, is_new=self._resumed_id is None, limits=settings.limits)
+        return _Open(session, SessionPoolClient(**connection), connection, pool)
+
+    def _end(self, opened: _Open) -> None:
+        try:
+            self._end_session(opened)
+            opened.client.close()
+        finally:
+            if opened.pool is not None:
+                opened.pool.stop()
+
+    def _end_session(self, opened: _Open) -> None:
+        """Give the session back to the pool, unless it was somebody else's or never used."""
+        if self._resumed_id is None and opened.session.was_used:
+            with suppress(AcaNodeError):  # it ends by itself after its cooldown
+                opened.client.delete_session()
+
+    def _how(self, timeout: float | None) -> dict[str, Any]:
+        return {"timeout": self._settings.timeout if timeout is None else timeout, "saved_in": self._directory()}
+
+    def _directory(self) -> ArtifactDirectory:
+        with self._state:
+            if self._artifacts is None:
+                settings = self._settings
+                if settings.artifacts_dir is not None:
+                    path = settings.artifacts_dir
+                elif settings.keep_artifacts:
+                    path = Path(mkdtemp(prefix="aca-node-artifacts-"))
+                else:
+                    self._temporary = TemporaryDirectory(prefix="aca-node-artifacts-", ignore_cleanup_errors=True)
+                    path = Path(self._temporary.name)
+                self._artifacts = ArtifactDirectory(path, max_bytes=settings.max_artifact_bytes)
+            return self._artifacts
+
+    @asynccontextmanager
+    async def _in_turn_async(self) -> AsyncIterator[None]:
+        # Threads and several event loops wait for the same turn, and a wait in a thread could not be cancelled.
+        while not self._turn.acquire(blocking=False):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        try:
+            yield
+        finally:
+            self._turn.release()

@@ -1,0 +1,101 @@
+"""How a call meets httpx: what goes out, which errors come back, and when a call is sent again.
+
+No other module but `auth` and `client` knows httpx.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+
+from ._version import version
+from .endpoint import Endpoint
+from .errors import ResponseTimeoutError, ServiceUnreachableError
+from .operations import Operation, Reply
+
+_CONNECT_TIMEOUT = 10.0  # seconds
+_WRITE_TIMEOUT = 60.0  # seconds without progress
+
+_PAUSES = (0.2, 1.0)
+"""Seconds before a call is sent again, and so how often that is done."""
+
+
+def settings(endpoint: Endpoint) -> dict[str, Any]:
+    """Return what both httpx clients are made with.
+
+    A loopback endpoint never goes through a proxy of the environment (the token would go there too), and plain http
+    needs no trust store, which takes 20 ms to load.
+    """
+    return {
+        "trust_env": not endpoint.is_loopback,
+        "verify": not endpoint.url.startswith("http:"),
+        "headers": {"User-Agent": f"aca-node-interpreter/{version()}"},
+        # A run holds its connection while it lasts, so the number of connections bounds the sessions in use.
+        "limits": httpx.Limits(max_connections=None, max_keepalive_connections=64),
+    }
+
+
+def request(endpoint: Endpoint, operation: Operation[Any]) -> dict[str, Any]:
+    """Return the arguments for httpx's `request`, `stream` or `build_request`."""
+    upload = operation.upload
+    return {
+        "method": operation.method,
+        "url": endpoint.url + operation.target,
+        "content": operation.content,
+        "files": None if upload is None else {"file": (upload.name, upload.content)},
+        "headers": None if operation.body is None else {"Content-Type": "application/json"},
+        "timeout": httpx.Timeout(operation.wait, connect=_CONNECT_TIMEOUT, write=_WRITE_TIMEOUT, pool=_CONNECT_TIMEOUT),
+    }
+
+
+def reply_of(response: httpx.Response) -> Reply:
+    """Return an answer that was read to its end."""
+    return Reply(response.status_code, response.headers, response.content)
+
+
+@contextmanager
+def translated(operation: Operation[Any]) -> Iterator[None]:
+    """Turn httpx's errors into ours, with what is known about whether code ran."""
+    doubtful = None if operation.runs_code else False
+    try:
+        yield
+    except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
+        raise ServiceUnreachableError(
+            f"Nothing was sent: the session pool can't be reached ({type(error).__name__}). Check the endpoint's "
+            "region and your network.",
+            ran=False,
+        ) from error
+    except httpx.TimeoutException as error:
+        raise ResponseTimeoutError(
+            f"The session pool did not answer within {operation.wait:.0f} seconds."
+            + (" The code may have run." if operation.runs_code else ""),
+            ran=doubtful,
+        ) from error
+    except (httpx.TransportError, httpx.DecodingError) as error:
+        raise ServiceUnreachableError(
+            f"The connection to the session pool broke ({type(error).__name__})."
+            + (" The code may have run." if operation.runs_code else " Try again."),
+            ran=doubtful,
+        ) from error
+
+
+def pause_before_retry(
+    operation: Operation[Any], attempt: int, outcome: ServiceUnreachableError | Reply
+) -> float | None:
+    """Return how many seconds to wait before sending again, or `None` to leave it.
+
+    Again goes what was never sent, and what may be repeated when the connection broke or a gateway failed. Code is
+    never sent twice once it may have arrived.
+    """
+    if attempt >= len(_PAUSES):
+        return None
+    if isinstance(outcome, Reply):
+        again = operation.replayable and outcome.status in (502, 503, 504)
+    elif isinstance(outcome.__cause__, (httpx.ConnectError, httpx.ConnectTimeout)):
+        again = operation.replayable or operation.runs_code
+    else:
+        again = operation.replayable and not isinstance(outcome, ResponseTimeoutError)
+    return _PAUSES[attempt] if again else None
