@@ -55,7 +55,7 @@ _FILE_WAIT = 300.0
 _RUN_MARGIN = 30.0
 
 # From Azure's documentation of the file calls; letters and signs beyond ASCII are allowed too.
-_FILE_NAME = re.compile(r"[A-Za-z0-9\-_ .@$&=;,#%^()\u0080-\U0010ffff]+")
+_FILE_NAME = re.compile(r"[A-Za-z0-9\-_ .@$&=;,#%^()\u0080-\ud7ff\ue000-\U0010ffff]+")
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,8 @@ class Operation(Generic[T]):
     @property
     def target(self) -> str:
         """The path and query to call, percent-encoded."""
-        pairs = "&".join(f"{quote(k, safe='')}={quote(v, safe='')}" for k, v in self.query)
+        # A path that is no valid Unicode (a session may list one) is simply not found.
+        pairs = "&".join(f"{quote(k, safe='')}={quote(v, safe='', errors='replace')}" for k, v in self.query)
         return f"{self.path}?{pairs}" if pairs else self.path
 
     @property
@@ -359,7 +360,7 @@ def _check_file_name(name: str) -> None:
     if name in (".", "..") or not _FILE_NAME.fullmatch(name):
         raise InvalidFileNameError(
             f"The session pool takes no file named {name!r}: use letters, digits, "
-            "spaces and - _ . @ $ & = ; , # % ^ ( ), and `path` for a directory. Pass `name` to send it under another name."
+            "spaces and - _ . @ $ & = ; , # % ^ ( ), and `path` for a directory; pass `name` to send it under another name."
         )
 
 

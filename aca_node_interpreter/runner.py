@@ -156,7 +156,9 @@ class SessionRunner:
 
     def _opened(self) -> _Open:
         with self._state:
-            opened = self._open = self._open or self._connected(None)
+            if self._open is None:
+                self._open = self._connected(None)
+            opened: _Open = self._open
             return opened
 
     async def _aopened(self) -> _Open:

@@ -1,0 +1,45 @@
+"""Fixtures for every test: a clean environment, the shared references when they are there."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.clients import CLIENTS
+
+SHARED = Path(__file__).parents[2] / "shared"
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No setting of the machine decides which pool or model a test talks to."""
+    for name in list(os.environ):
+        if name.startswith(("ACA_", "AZURE_", "OPENAI_", "LANGSMITH_", "LANGCHAIN_")):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture(params=CLIENTS)
+def client_class(request: pytest.FixtureRequest) -> Any:
+    """Each client in turn."""
+    return CLIENTS[request.param]
+
+
+def unavailable(reason: str) -> None:
+    """Skip with a reason; in CI, where everything must run, fail instead."""
+    if os.environ.get("CI"):
+        pytest.fail(f"must run in CI: {reason}")
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def recordings() -> list[dict[str, Any]]:
+    """The 42 recorded calls to built-in pools."""
+    file = SHARED / "reference" / "wire-recordings.json"
+    if not file.exists():
+        unavailable("the recordings of the service are not part of the project, and are not on this machine")
+    calls: list[dict[str, Any]] = json.loads(file.read_text())
+    return [call for call in calls if "CUSTOM" not in call["recording"]]

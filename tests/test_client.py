@@ -1,0 +1,330 @@
+"""What both clients do with answers, failures and unusual input, over a real connection to a scripted server."""
+
+from __future__ import annotations
+
+import inspect
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aca_node_interpreter import AsyncSessionPoolClient, SessionPoolClient, errors
+from aca_node_interpreter.models import Status
+from aca_node_interpreter.operations import CURRENT_API, LEGACY_API, TUTORIAL_API
+from tests.http_server import Request, Response, serve
+
+Connect = Callable[..., Any]
+
+
+def succeeded(**result: Any) -> bytes:
+    return json.dumps({"id": "e", "status": "Succeeded", "result": {"stdout": "", **result}}).encode()
+
+
+def test_both_clients_have_the_same_methods() -> None:
+    def signatures(client: type) -> dict[str, Any]:
+        public = {name: member for name, member in vars(client).items() if not name.startswith("_")}
+        return {name: inspect.signature(member) for name, member in public.items() if callable(member)}
+
+    assert signatures(SessionPoolClient) == signatures(AsyncSessionPoolClient)
+
+
+def test_the_current_family_is_flat_and_asks_for_more_than_4096_bytes(client_class: Any) -> None:
+    with serve(lambda _: Response(200, succeeded(executionResult="4"))) as server:
+        with client_class(server.url, token="t", session_id="my-session") as client:
+            run = client.execute("1+3", code_input_type="InlineText", timeout=100)
+    (request,) = server.requests
+    assert (request.method, request.path) == ("POST", "/executions")
+    assert request.query == {"identifier": "my-session", "api-version": CURRENT_API}
+    assert json.loads(request.body) == {
+        "codeInputType": "InlineText",
+        "executionType": "Synchronous",
+        "code": "1+3",
+        "timeoutInSeconds": 100,
+        "outputStreamsMaxLength": 64 * 1024 * 1024,
+    }
+    assert (run.result, run.succeeded) == ("4", True)
+
+
+def test_the_tutorials_family_is_wrapped_and_needs_no_version(client_class: Any) -> None:
+    with serve(lambda _: Response(200, b'{"properties":{"status":"Success","result":"4"}}')) as server:
+        with client_class(server.url, token="t", session_id="my-session", api_version=TUTORIAL_API) as client:
+            run = client.execute("MSsz", code_input_type="InlineBase64")
+    (request,) = server.requests
+    assert (request.path, request.query) == ("/code/execute", {"identifier": "my-session"})
+    assert json.loads(request.body)["properties"]["identifier"] == "my-session"
+    assert run.result == "4"
+
+
+@pytest.mark.parametrize("api_version", [CURRENT_API, LEGACY_API])
+def test_an_asynchronous_run_is_asked_for_until_it_is_over(api_version: str, client_class: Any) -> None:
+    states = iter([b'{"id":"e/1","status":"NotStarted"}', b'{"id":"e/1","status":"Running"}', succeeded()])
+    with serve(lambda _: Response(202, next(states))) as server:
+        with client_class(server.url, token="t", api_version=api_version) as client:
+            run = client.execute("1", execution_type="Asynchronous")
+    assert run.status is Status.SUCCEEDED
+    assert [(r.method, r.path) for r in server.requests] == [
+        ("POST", "/executions"),
+        ("GET", "/executions/e/1"),
+        ("GET", "/executions/e/1"),
+    ]
+    assert "/executions/e%2F1?" in server.requests[1].target
+
+
+def test_the_identifier_is_percent_encoded(client_class: Any) -> None:
+    identifier = "a/b?c&d=e#f%g+h"
+    with serve(lambda _: Response(200, succeeded())) as server:
+        with client_class(server.url, token="t", session_id=identifier) as client:
+            client.execute("1")
+    assert server.requests[0].query["identifier"] == identifier
+    assert "identifier=a%2Fb%3Fc%26d%3De%23f%25g%2Bh&" in server.requests[0].target
+
+
+@pytest.mark.parametrize("code", ["\x00", "'\ud800'", "// nothing but a comment", "é 🦊", "x" * 5_000_000])
+def test_any_text_arrives_as_it_is(code: str, client_class: Any) -> None:
+    with serve(lambda _: Response(200, succeeded())) as server, client_class(server.url, token="t") as client:
+        client.execute(code)
+    assert json.loads(server.requests[0].body)["code"] == code
+
+
+@pytest.mark.parametrize("code", ["", " \n\t"])
+def test_no_code_is_refused_before_anything_is_sent(code: str, client_class: Any) -> None:
+    with serve(lambda _: Response(200, succeeded())) as server, client_class(server.url, token="t") as client:
+        with pytest.raises(errors.ConfigurationError, match="no code"):
+            client.execute(code)
+    assert server.requests == []
+
+
+@pytest.mark.parametrize("timeout", [0, -1, 221, float("nan"), float("inf")])
+def test_a_timeout_that_the_service_does_not_know_is_refused(timeout: float, client_class: Any) -> None:
+    with client_class("http://127.0.0.1:1", token="t") as client, pytest.raises(errors.ConfigurationError, match="220"):
+        client.execute("1", timeout=timeout)
+
+
+def test_pages_are_followed_on_the_same_pool(client_class: Any) -> None:
+    def answer(request: Request) -> Response:
+        if "skip" in request.query:
+            return Response(200, b'{"value":[{"name":"b"}]}')
+        return Response(200, b'{"value":[{"name":"a"}],"nextLink":"https://elsewhere.example/files?skip=1"}')
+
+    with serve(answer) as server, client_class(server.url, token="t", session_id="my-session") as client:
+        names = [file.name for file in client.list_files()]
+    assert names == ["a", "b"]
+    assert server.requests[1].query == {**server.requests[0].query, "skip": "1"}
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "advice"),
+    [
+        (400, errors.InvalidRequestError, "does not accept"),
+        (401, errors.AuthenticationError, "az login"),
+        (403, errors.PermissionDeniedError, "Azure ContainerApps Session Executor"),
+        (404, errors.NotFoundError, "no such"),
+        (409, errors.InvalidRequestError, "does not accept"),
+        (413, errors.PayloadTooLargeError, "128 MB"),
+        (429, errors.PoolFullError, "taken"),
+        (500, errors.ServiceError, "HTTP 500"),
+    ],
+)
+def test_each_status_is_a_typed_error_with_advice(
+    status: int, kind: type[errors.ServiceError], advice: str, client_class: Any
+) -> None:
+    body = b'{"error":{"code":"SomeCode","message":"some words","traceId":"trace"}}'
+    with (
+        serve(lambda _: Response(status, body, {"Retry-After": "7"})) as server,
+        client_class(server.url, token="t") as client,
+        pytest.raises(kind, match=advice) as caught,
+    ):
+        client.execute("1")
+    assert type(caught.value) is kind
+    assert "SomeCode: some words" in str(caught.value)
+    assert (caught.value.status, caught.value.code) == (status, "SomeCode")
+    assert (caught.value.trace_id, caught.value.retry_after) == ("trace", 7.0)
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"code":"SessionsCountExceedsLimit","message":"there are 5"}',
+        b"",
+        b"plain words",
+        b"<html>gateway</html>",
+        b'"a string"',
+        b"[1]",
+        b'{"error":"a string"}',
+        b"\xff\xfe",
+        b"[" * 100_000,
+    ],
+)
+def test_any_error_body_is_survived(body: bytes, client_class: Any) -> None:
+    with (
+        serve(lambda _: Response(429, body)) as server,
+        client_class(server.url, token="t") as client,
+        pytest.raises(errors.PoolFullError) as caught,
+    ):
+        client.execute("1")
+    assert "<html>" not in str(caught.value)
+
+
+def test_no_error_shows_the_identifier_the_token_or_a_url(client_class: Any) -> None:
+    message = "Could not find session with name 'my-session' at https://host/x, Bearer hunter2, /subscriptions/s/x"
+    body = json.dumps({"error": {"code": "NoSessionFoundError", "message": message}}).encode()
+    with (
+        serve(lambda _: Response(404, body)) as server,
+        client_class(server.url, token="hunter2", session_id="my-session") as client,
+        pytest.raises(errors.NotFoundError) as caught,
+    ):
+        client.get_session()
+    shown = str(caught.value) + repr(caught.value)
+    assert not [secret for secret in ("my-session", "hunter2", "http", "/subscriptions") if secret in shown]
+
+
+@pytest.mark.parametrize("body", [b"", b"not json", b"[]", b'{"properties":{}}', b"[" * 100_000])
+def test_an_answer_of_something_else_is_a_typed_error(body: bytes, client_class: Any) -> None:
+    with (
+        serve(lambda _: Response(200, body)) as server,
+        client_class(server.url, token="t") as client,
+        pytest.raises(errors.MalformedResponseError),
+    ):
+        client.execute("1")
+
+
+def test_code_is_sent_once_when_the_connection_breaks(client_class: Any) -> None:
+    with serve(lambda _: Response(None)) as server, client_class(server.url, token="t") as client:
+        with pytest.raises(errors.ServiceUnreachableError, match="may have run") as caught:
+            client.execute("1")
+    assert caught.value.ran is None
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("status", [None, 502, 503, 504])
+def test_a_question_is_asked_again_when_the_connection_or_a_gateway_fails(
+    status: int | None, client_class: Any
+) -> None:
+    answers = iter([Response(status), Response(200, b'{"value":[]}')])
+    with serve(lambda _: next(answers)) as server, client_class(server.url, token="t") as client:
+        assert client.list_files() == []
+    assert len(server.requests) == 2
+
+
+def test_a_gateway_that_fails_a_run_is_not_asked_again(client_class: Any) -> None:
+    with (
+        serve(lambda _: Response(503)) as server,
+        client_class(server.url, token="t") as client,
+        pytest.raises(errors.ServiceError),
+    ):
+        client.execute("1")
+    assert len(server.requests) == 1
+
+
+def test_an_address_where_nobody_listens_is_a_typed_error(client_class: Any) -> None:
+    with serve(lambda _: Response()) as server:
+        url = server.url
+    with client_class(url, token="t") as client, pytest.raises(errors.ServiceUnreachableError) as caught:
+        client.execute("1")
+    assert caught.value.ran is False
+    assert url not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["a b.txt", "naïve.txt", "🦊.txt", "50%.txt", "a;b=c&d.txt", "x" * 200])
+def test_names_that_the_service_takes_arrive_as_they_are(name: str, client_class: Any) -> None:
+    def answer(request: Request) -> Response:
+        return Response(200, json.dumps({"name": name, "sizeInBytes": 1}).encode() if request.body else b"content")
+
+    with serve(answer) as server, client_class(server.url, token="t") as client:
+        assert client.upload_file(b"x", name=name).name == name
+        assert client.download_file(name) == b"content"
+    upload, download = server.requests
+    assert f'filename="{name}"'.encode() in upload.body
+    assert download.path == f"/files/{name}/content"
+
+
+@pytest.mark.parametrize("name", ["a/b.txt", "..", ".", "", 'a"b.txt', "a\nb", "a\x00b", "a\\b", "\ud800"])
+def test_names_that_the_service_does_not_take_are_refused_before_sending(name: str, client_class: Any) -> None:
+    with serve(lambda _: Response(200, b"{}")) as server, client_class(server.url, token="t") as client:
+        with pytest.raises(errors.ConfigurationError):
+            client.upload_file(b"x", name=name)
+    assert server.requests == []
+
+
+@pytest.mark.parametrize("name", ["a/b.txt", "..", ".", "", "a\x00b", "\ud800"])
+def test_a_download_names_one_file(name: str, client_class: Any) -> None:
+    with client_class("http://127.0.0.1:1", token="t") as client, pytest.raises(errors.InvalidFileNameError):
+        client.download_file(name)
+
+
+def test_uploads_come_from_paths_bytes_and_file_objects(client_class: Any, tmp_path: Path) -> None:
+    path = tmp_path / "sample.csv"
+    path.write_bytes(b"a,b\n")
+    with serve(lambda _: Response(200, b'{"name":"sample.csv","sizeInBytes":4}')) as server:
+        with client_class(server.url, token="t") as client:
+            client.upload_file(path)
+            client.upload_file(str(path))
+            client.upload_file(b"a,b\n", name="sample.csv")
+            client.upload_file(io.BytesIO(b"a,b\n"), name="sample.csv")
+            with path.open("rb") as file:
+                client.upload_file(file)
+    for request in server.requests:
+        assert b'filename="sample.csv"' in request.body
+        assert b"\r\n\r\na,b\n\r\n" in request.body
+
+
+def test_bytes_need_a_name(client_class: Any) -> None:
+    with client_class("http://127.0.0.1:1", token="t") as client:
+        with pytest.raises(errors.ConfigurationError, match="name"):
+            client.upload_file(b"x")
+        with pytest.raises(errors.ConfigurationError, match="name"):
+            client.upload_file(io.BytesIO(b"x"))
+
+
+def test_an_upload_over_128_mb_is_refused_before_sending(client_class: Any, tmp_path: Path) -> None:
+    path = tmp_path / "large.bin"
+    with path.open("wb") as file:
+        file.truncate(128 * 1024 * 1024 + 1)
+    with serve(lambda _: Response(200, b"{}")) as server, client_class(server.url, token="t") as client:
+        with pytest.raises(errors.PayloadTooLargeError, match="134,217,729 bytes"):
+            client.upload_file(path)
+    assert server.requests == []
+
+
+def test_a_download_streams_to_a_path_a_directory_or_a_file_object(client_class: Any, tmp_path: Path) -> None:
+    content = bytes(range(256)) * 4000
+    with serve(lambda _: Response(200, content)) as server, client_class(server.url, token="t") as client:
+        sink = io.BytesIO()
+        assert client.download_file_to(sink, "a.bin") == len(content)
+        client.download_file_to(tmp_path / "b.bin", "a.bin")
+        client.download_file_to(tmp_path, "a.bin", path="sub")
+    assert sink.getvalue() == (tmp_path / "b.bin").read_bytes() == (tmp_path / "a.bin").read_bytes() == content
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.bin", "b.bin"]
+    assert server.requests[2].query["path"] == "sub"
+
+
+def test_a_download_that_fails_leaves_the_former_file(client_class: Any, tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("former")
+    with serve(lambda _: Response(404)) as server, client_class(server.url, token="t") as client:
+        with pytest.raises(errors.NotFoundError):
+            client.download_file_to(tmp_path / "a.txt", "a.txt")
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("a.txt", "former")]
+
+
+def test_a_download_into_a_directory_that_can_not_be_written_is_an_os_error(client_class: Any, tmp_path: Path) -> None:
+    with serve(lambda _: Response(200, b"x")) as server, client_class(server.url, token="t") as client:
+        with pytest.raises(FileNotFoundError):
+            client.download_file_to(tmp_path / "no" / "such" / "a.txt", "a.txt")
+    assert server.requests == []
+
+
+def test_what_the_older_family_never_had_is_asked_in_the_newer_one(client_class: Any) -> None:
+    body = b'{"sessions":[],"identifier":"abcd","runtimes":[]}'
+    with serve(lambda r: Response(204 if r.method == "DELETE" else 200, body if r.method == "GET" else b"")) as server:
+        with client_class(server.url, token="t", api_version=LEGACY_API) as client:
+            client.get_session()
+            client.list_sessions()
+            client.get_metadata()
+            client.delete_session()
+    assert {request.query["api-version"] for request in server.requests} == {CURRENT_API}
+    assert [request.path for request in server.requests] == ["/session", "/listSessions", "/metadata", "/session"]
+    assert "identifier" not in server.requests[2].query
