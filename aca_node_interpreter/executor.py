@@ -42,6 +42,8 @@ class NodeSessionsConfig(BaseModel):
     timeout: float = 60
     artifacts_dir: str | None = None
     keep_artifacts: bool = False
+    egress: bool = False
+    isolation: Literal["auto", "bubblewrap", "none"] = "auto"
     api_version: str = CURRENT_API
     max_artifact_bytes: int = 100 * 1024 * 1024
     max_artifacts: int = 100
@@ -74,6 +76,8 @@ class NodeSessionsCodeExecutor(BaseTool, CodeExecutor, Component[NodeSessionsCon
         artifacts_dir: where files that runs make are saved; no file in it is overwritten. Without it they lie in a
             temporary directory that `stop` and `close` remove.
         keep_artifacts: leave that temporary directory where it is.
+        egress: embedded pool only: let the code reach the network.
+        isolation: embedded pool only: `none` runs the model's code on this machine without a sandbox.
         token: a ready token instead of a credential, such as an embedded pool's.
         api_version: of the service's REST API.
         max_artifact_bytes: the largest file to bring back.
@@ -108,6 +112,8 @@ class NodeSessionsCodeExecutor(BaseTool, CodeExecutor, Component[NodeSessionsCon
     timeout: float = 60
     artifacts_dir: Path | None = None
     keep_artifacts: bool = False
+    egress: bool = False
+    isolation: Literal["auto", "bubblewrap", "none"] = "auto"
     token: str | None = Field(default=None, exclude=True, repr=False)
     api_version: str = CURRENT_API
     max_artifact_bytes: int = 100 * 1024 * 1024
@@ -142,6 +148,8 @@ class NodeSessionsCodeExecutor(BaseTool, CodeExecutor, Component[NodeSessionsCon
                 timeout=self.timeout,
                 artifacts_dir=self.artifacts_dir,
                 keep_artifacts=self.keep_artifacts,
+                egress=self.egress,
+                isolation=self.isolation,
                 max_artifact_bytes=self.max_artifact_bytes,
                 limits=Limits(artifacts=self.max_artifacts, output_chars=self.max_output_chars),
             ),

@@ -359,8 +359,8 @@ def _size(content: bytes | IO[bytes]) -> int | None:
 def _check_file_name(name: str) -> None:
     if name in (".", "..") or not _FILE_NAME.fullmatch(name):
         raise InvalidFileNameError(
-            f"The session pool takes no file named {name!r}: use letters, digits, "
-            "spaces and - _ . @ $ & = ; , # % ^ ( ), and `path` for a directory; pass `name` to send it under another name."
+            f"The session pool takes no file named {name!r}: use letters, digits, spaces and "
+            "- _ . @ $ & = ; , # % ^ ( ); `path` is for a directory, and `name` sends a file under another name."
         )
 
 

@@ -14,7 +14,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory, mkdtemp
-from typing import Any
+from typing import Any, Literal
 
 from .artifacts import ArtifactDirectory
 from .auth import Credential, TokenProvider, TokenSource
@@ -44,6 +44,8 @@ class Settings:
     timeout: float = 60.0
     artifacts_dir: Path | None = None
     keep_artifacts: bool = False
+    egress: bool = False
+    isolation: Literal["auto", "bubblewrap", "none"] = "auto"
     max_artifact_bytes: int = 100 * 1024 * 1024
     limits: Limits = field(default_factory=Limits)
 
@@ -156,13 +158,14 @@ class SessionRunner:
 
     def _opened(self) -> _Open:
         with self._state:
-            if self._open is None:
-                self._open = self._connected(None)
-            opened: _Open = self._open
+            opened = self._open
+            if opened is None:
+                opened = self._open = self._connected(None)
             return opened
 
     async def _aopened(self) -> _Open:
-        return self._open or await asyncio.to_thread(self._opened)
+        opened = self._open
+        return opened if opened is not None else await asyncio.to_thread(self._opened)
 
     def _connected(self, pool: LocalPool | None) -> _Open:
         """Connect to the pool in the settings, else in the environment, else to the embedded one."""
@@ -177,7 +180,7 @@ class SessionRunner:
                 _log.info("JavaScript runs in the session pool %s", named)
         else:
             if pool is None:
-                pool = LocalPool()
+                pool = LocalPool(egress=settings.egress, isolation=settings.isolation)
                 pool.start()
                 _log.info("JavaScript runs in the embedded session pool; %s is not set", ENDPOINT_VARIABLE)
             endpoint, token = pool.endpoint, pool.token

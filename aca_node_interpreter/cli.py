@@ -1,0 +1,230 @@
+"""`aca-node`: the same things for a person at a terminal. It holds no logic of its own."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NoReturn, Optional
+
+import typer
+
+from .errors import AcaNodeError
+
+if TYPE_CHECKING:
+    from .client import SessionPoolClient
+
+app = typer.Typer(
+    help="Run JavaScript in Azure Container Apps session pools, or in one embedded here.", no_args_is_help=True
+)
+files = typer.Typer(help="List, fetch and send the files of a session.", no_args_is_help=True)
+app.add_typer(files, name="files")
+
+
+class Isolation(str, Enum):
+    """What stands between code and this machine."""
+
+    AUTO = "auto"
+    BUBBLEWRAP = "bubblewrap"
+    NONE = "none"
+
+
+# typer reads these at run time, where Python 3.10 needs Optional for what is written as X | None elsewhere.
+Endpoint = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option(envvar="ACA_POOL_MANAGEMENT_ENDPOINT", help="The pool's management endpoint."),
+]
+Token = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option(
+        envvar="ACA_POOL_TOKEN",
+        help="A ready token, such as `serve` prints; else your Azure sign-in.",
+        show_envvar=True,
+    ),
+]
+SessionId = Annotated[str, typer.Option("--session", envvar="ACA_SESSION_ID", help="The session's identifier.")]
+
+
+@app.callback(invoke_without_command=True)
+def main(
+    version: Annotated[bool, typer.Option("--version", is_eager=True, help="Print the version and end.")] = False,
+) -> None:
+    """Run JavaScript in Azure Container Apps session pools, or in one embedded here."""
+    if version:
+        from ._version import version as installed
+
+        typer.echo(f"aca-node {installed()}")
+        raise typer.Exit
+
+
+@app.command()
+def demo(
+    output: Annotated[Path, typer.Option(help="Where to leave the files that come back.")] = Path("aca-node-demo"),
+) -> None:
+    """Walk through Azure's NodeLTS tutorial on the embedded pool, then through both agent faces."""
+    with _told():
+        from .demo import show
+
+        show(output)
+
+
+@app.command()
+def run(
+    file: Annotated[str, typer.Argument(help="A JavaScript file, or - for standard input.")],
+    endpoint: Endpoint = None,
+    token: Token = None,
+    session: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(envvar="ACA_SESSION_ID", help="Go on with this session, and leave it alive."),
+    ] = None,
+    timeout: Annotated[float, typer.Option(help="Seconds that the run may take, at most 220.")] = 60,
+    artifacts: Annotated[Path, typer.Option(help="Where to save files that the run makes.")] = Path(),
+    egress: Annotated[bool, typer.Option("--egress", help="Embedded pool: let the code reach the network.")] = False,
+    isolation: Annotated[Isolation, typer.Option(help="Embedded pool: `none` means no sandbox.")] = Isolation.AUTO,
+) -> None:
+    """Run JavaScript and print its output; ends with its exit code. Files that it makes are saved."""
+    with _told():
+        from .runner import SessionRunner, Settings
+
+        code = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
+        settings = Settings(
+            endpoint=endpoint,
+            token=token,
+            timeout=timeout,
+            artifacts_dir=artifacts,
+            egress=egress,
+            isolation=isolation.value,
+        )
+        runner = SessionRunner(settings, session)
+        try:
+            outcome = runner.run(code)
+        finally:
+            runner.close()
+    execution = outcome.execution
+    sys.stdout.write(execution.stdout)
+    if isinstance(execution.result, str) and execution.result:
+        typer.echo(execution.result)
+    sys.stderr.write(execution.stderr)
+    for artifact in outcome.artifacts:
+        typer.echo(f"saved {artifact.path}", err=True)
+    for problem in outcome.problems:
+        typer.echo(f"not saved: {problem}", err=True)
+    raise typer.Exit(outcome.exit_code)
+
+
+@app.command()
+def serve(
+    port: Annotated[int, typer.Option(help="A free one if 0.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print endpoint and token as one line of JSON.")] = False,
+    egress: Annotated[bool, typer.Option("--egress", help="Let the code reach the network.")] = False,
+    isolation: Annotated[Isolation, typer.Option(help="`none` runs code without a sandbox.")] = Isolation.AUTO,
+) -> None:
+    """Serve the embedded session pool on loopback until Ctrl-C."""
+    with _told():
+        from .local import LocalPool
+
+        with LocalPool(port=port, egress=egress, isolation=isolation.value) as pool:
+            if as_json:
+                print(json.dumps({"endpoint": pool.endpoint, "token": pool.token}), flush=True)
+            else:
+                typer.echo(
+                    _greeting(pool.endpoint, pool.token, f"{pool.isolation}, egress {'on' if egress else 'off'}")
+                )
+            _wait_for_signal()
+
+
+@files.command("ls")
+def list_files(
+    session: SessionId,
+    path: Annotated[str, typer.Argument(help="A directory below /mnt/data.")] = "",
+    endpoint: Endpoint = None,
+    token: Token = None,
+) -> None:
+    """List a directory of the session."""
+    with _connected(endpoint, token, session) as client:
+        for file in client.list_files(path):
+            typer.echo(f"{file.size:>12,}  {file.path}{'/' if file.is_directory else ''}")
+
+
+@files.command("get")
+def get_file(
+    session: SessionId,
+    path: Annotated[str, typer.Argument(help="A file below /mnt/data.")],
+    to: Annotated[Path, typer.Option(help="A local file or directory.")] = Path(),
+    endpoint: Endpoint = None,
+    token: Token = None,
+) -> None:
+    """Fetch a file of the session."""
+    directory, _, name = path.rpartition("/")
+    with _connected(endpoint, token, session) as client:
+        size = client.download_file_to(to, name, path=directory or None)
+    typer.echo(f"saved {to / name if to.is_dir() else to} ({size:,} bytes)")
+
+
+@files.command("put")
+def put_file(
+    session: SessionId,
+    file: Annotated[Path, typer.Argument(help="A local file.")],
+    path: Annotated[str, typer.Option(help="The directory below /mnt/data to put it in.")] = "",
+    endpoint: Endpoint = None,
+    token: Token = None,
+) -> None:
+    """Send a file to the session."""
+    with _connected(endpoint, token, session) as client:
+        sent = client.upload_file(file, path=path or None)
+    typer.echo(f"sent {sent.path} ({sent.size:,} bytes)")
+
+
+@contextmanager
+def _connected(endpoint: str | None, token: str | None, session: str) -> Iterator[SessionPoolClient]:
+    with _told():
+        from .client import SessionPoolClient
+
+        if not endpoint:
+            _fail("Which pool? Pass --endpoint or set ACA_POOL_MANAGEMENT_ENDPOINT.")
+        with SessionPoolClient(endpoint, token=token, session_id=session) as client:
+            yield client
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Tell a person what went wrong in words instead of with a stack."""
+    try:
+        yield
+    except (AcaNodeError, OSError, UnicodeDecodeError) as error:
+        _fail(str(error))
+
+
+def _fail(message: str) -> NoReturn:
+    typer.echo(f"aca-node: {message}", err=True)
+    raise typer.Exit(2)
+
+
+def _greeting(endpoint: str, token: str, isolation: str) -> str:
+    return f"""\
+The session pool is at {endpoint} (isolation: {isolation}). Ctrl-C ends it. For other programs:
+
+  export ACA_POOL_MANAGEMENT_ENDPOINT={endpoint}
+  export ACA_POOL_TOKEN={token}
+
+Try it:
+
+  curl '{endpoint}/code/execute?identifier=my-session' -H 'Authorization: Bearer {token}' \\
+    -H 'Content-Type: application/json' -d '{{"properties": {{"code": "1+3"}}}}'
+"""
+
+
+def _wait_for_signal() -> None:
+    """Return on Ctrl-C or when asked to terminate."""
+    import signal
+    import threading
+
+    ended = threading.Event()
+    for name in ("SIGINT", "SIGTERM", "SIGBREAK"):
+        if number := getattr(signal, name, None):
+            signal.signal(number, lambda *_: ended.set())
+    while not ended.wait(1):  # a bounded wait lets Windows deliver Ctrl-C
+        pass
