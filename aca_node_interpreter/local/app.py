@@ -1,0 +1,460 @@
+"""The pool's HTTP side: who may ask, which call it is, and the answer. What a call means lives in the other files."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import json
+import re
+import tempfile
+import time
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+from urllib.parse import parse_qsl, urlencode, urlsplit
+
+from starlette.datastructures import Headers, UploadFile
+from starlette.formparsers import MultiPartException, MultiPartParser
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
+
+from aca_node_interpreter.local import file_names, shapes
+from aca_node_interpreter.local.api_errors import ApiError, UnauthorizedError, invalid, no_session, too_large
+from aca_node_interpreter.local.execute_request import ExecuteRequest, read_execute_request
+from aca_node_interpreter.local.files import FileEntry
+from aca_node_interpreter.local.kernel import KernelStartError
+from aca_node_interpreter.local.pool import SessionPool
+from aca_node_interpreter.local.results import Result, ValueEncoding, word_outcome
+from aca_node_interpreter.local.routing import Match, match
+from aca_node_interpreter.local.session import Execution, Session
+
+MAX_UPLOAD_BYTES = 128 * 1024 * 1024
+MAX_JSON_BYTES = 64 * 1024 * 1024
+# What a multipart body adds around the file.
+_MULTIPART_BYTES = 64 * 1024
+_DOWNLOAD_CHUNK_BYTES = 256 * 1024
+_SESSIONS_PER_PAGE = 300
+
+NEWEST = "2025-10-02-preview"
+_LEGACY_VERSIONS = ("", "2023-08-01-preview", "2024-02-02-preview", "2024-08-02-preview")
+_CURRENT_VERSIONS = ("2024-10-02-preview", "2025-02-02-preview", NEWEST)
+# These answer in the shape of their path; the others in that of the api-version.
+_CURRENT_ONLY = frozenset(
+    {"execute", "get_execution", "upload", "get_session", "delete_session", "list_sessions", "get_metadata"}
+)
+
+_LOOPBACK = re.compile(r"(?:localhost|[\w.-]+\.localhost|127(?:\.\d{1,3}){3}|\[::1\])(?::\d+)?", re.IGNORECASE)
+_OPERATION_ID = re.compile(r"[\x21-\x7e]{1,128}")
+
+
+class PoolApp:
+    """The ASGI application of one session pool."""
+
+    def __init__(
+        self, pool: SessionPool, *, token: str, endpoint: str, node_version: str, encoding: ValueEncoding
+    ) -> None:
+        self._pool = pool
+        self._token = token.encode()
+        self._endpoint = endpoint
+        self._node_version = node_version
+        self._encoding = encoding
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            return
+        request = Request(scope, receive)
+        try:
+            response = await self._answer(request)
+        except ApiError as error:
+            response = _error_response(error)
+        except KernelStartError as error:
+            response = _error_response(ApiError(500, "SessionStartFailed", str(error)))
+        except ClientDisconnect:
+            return
+        await response(scope, receive, send)
+
+    async def _answer(self, request: Request) -> Response:
+        self._admit(request.headers)
+        query = {key.lower(): value for key, value in parse_qsl(_query_string(request), keep_blank_values=True)}
+        version = query.get("api-version", "")
+        if version not in _LEGACY_VERSIONS and version not in _CURRENT_VERSIONS:
+            raise UnauthorizedError
+        raw_path: bytes = request.scope.get("raw_path") or request.url.path.encode()
+        found = match(request.method, raw_path.decode("latin-1"))
+        if found is None:
+            raise ApiError(404, "NotFound", "There is no such call.")
+        if not found.call:
+            response = _error_response(ApiError(405, "SessionRequestNotSupported", "The method is not supported."))
+            response.headers["allow"] = ", ".join(found.allowed)
+            return response
+        if found.call in _CURRENT_ONLY and not version:
+            raise invalid("The `api-version` query parameter is required.", "api-version")
+        call = Call(self, self._pool, request, query, version, found)
+        handler: Callable[[], Awaitable[Response]] = getattr(call, found.call)
+        return await handler()
+
+    def _admit(self, headers: Headers) -> None:
+        # A page in a browser must not reach the pool, by a name of its own that leads here or by a request across.
+        if _LOOPBACK.fullmatch(headers.get("host", "")) is None:
+            raise ApiError(403, "HostNotAllowed", "The pool answers to loopback names only.")
+        origin = headers.get("origin")
+        if origin is not None and _LOOPBACK.fullmatch(_network_location(origin)) is None:
+            raise ApiError(403, "OriginNotAllowed", "The pool does not answer to other origins.")
+        # Any number of spaces: the tutorial's own requests have two.
+        scheme, _, token = headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not hmac.compare_digest(token.strip().encode(), self._token):
+            raise UnauthorizedError
+
+    def location(self, call: Match, query: dict[str, str]) -> str:
+        """Say where an execution can be asked for."""
+        return f"{self._endpoint}{call.prefix}/executions/{call.name}?{urlencode(query)}"
+
+    @property
+    def node_version(self) -> str:
+        """The version that the sessions run."""
+        return self._node_version
+
+    @property
+    def encoding(self) -> ValueEncoding:
+        """How values travel."""
+        return self._encoding
+
+
+class Call:
+    """One admitted request; each public method is one call of the API."""
+
+    def __init__(
+        self, app: PoolApp, pool: SessionPool, request: Request, query: dict[str, str], version: str, found: Match
+    ) -> None:
+        self._app = app
+        self._pool = pool
+        self._request = request
+        self._query = query
+        self._version = version
+        self._found = found
+        self._newest = version == NEWEST
+        self._legacy = version in _LEGACY_VERSIONS
+
+    # --- executions ---
+
+    async def execute_legacy(self) -> Response:
+        """Run code; the older family's call."""
+        wish = read_execute_request(
+            await _read_body(self._request, MAX_JSON_BYTES), wrapped=True, has_output_limit=self._newest
+        )
+        timing = _Timing()
+        session = self._allocate(timing)
+        result = await self._run(session, wish)
+        return _json(shapes.legacy_execution(result), headers=timing.headers(session, result))
+
+    async def execute(self) -> Response:
+        """Run code, and wait for its end or not."""
+        operation_id = self._request.headers.get("operation-id")
+        if operation_id is not None and _OPERATION_ID.fullmatch(operation_id) is None:
+            raise invalid("The `operation-id` header is not a usable name.", "operation-id")
+        execution_id = operation_id or str(uuid.uuid4())
+        wish = read_execute_request(
+            await _read_body(self._request, MAX_JSON_BYTES), wrapped=False, has_output_limit=self._newest
+        )
+        timing = _Timing()
+        session = self._allocate(timing)
+        body = shapes.execution(execution_id, session.identifier, wish.execution_type, None)
+        execution = Execution(body)
+        session.remember(execution_id, execution)
+        # A task of its own: the run goes on when the caller goes away.
+        execution.task = asyncio.ensure_future(self._finish(session, wish, execution))
+        headers = {}
+        if wish.is_asynchronous:
+            result = None
+        else:
+            result = await asyncio.shield(execution.task)
+            headers = timing.headers(session, result)
+        if wish.is_asynchronous or self._newest:
+            query = {"api-version": self._version, "identifier": session.identifier}
+            place = Match(name=execution_id, prefix=self._found.prefix)
+            headers |= {"operation-id": execution_id, "operation-location": self._app.location(place, query)}
+        status = 200 if self._newest else 202
+        return _json(body if result is None else execution.body, status=status, headers=headers)
+
+    async def _finish(self, session: Session, wish: ExecuteRequest, execution: Execution) -> Result:
+        try:
+            result = await self._run(session, wish)
+        except KernelStartError as error:
+            result = Result(succeeded=False, stdout="", stderr=str(error), value="", milliseconds=0)
+        running = execution.body
+        execution.body = shapes.execution(running["id"], running["identifier"], running["executionType"], result)
+        execution.task = None
+        return result
+
+    async def _run(self, session: Session, wish: ExecuteRequest) -> Result:
+        outcome = await session.run(wish.code, timeout=wish.timeout)
+        return word_outcome(outcome, encoding=self._app.encoding, output_limit=wish.output_limit)
+
+    async def get_execution(self) -> Response:
+        """Show an execution, finished or not."""
+        session = self._existing()
+        execution = session.executions.get(self._found.name)
+        if execution is None:
+            message = f"No execution available for operation Id: {self._found.name}"
+            raise ApiError(404, "ExecutionNotFound", message)
+        return _json(execution.body)
+
+    # --- files ---
+
+    async def list_files(self) -> Response:
+        """List a folder; an unknown session is allocated, as on the service."""
+        folder = self._folder()
+        recursive = self._newest and self._query.get("recursive", "").lower() == "true"
+        session = self._allocate()
+        try:
+            entries = await asyncio.to_thread(session.files.list, folder, recursive=recursive)
+        except OSError:
+            raise ApiError(404, "FileNotFound", "The directory does not exist.") from None
+        if self._legacy:
+            return _json(shapes.legacy_files(entries))
+        return _json(shapes.listed_files(entries, newest=self._newest))
+
+    async def get_file(self) -> Response:
+        """Describe one file."""
+        name, folder = file_names.read_existing_name(self._found.name), self._folder()
+        session = self._allocate()
+        try:
+            entry = await asyncio.to_thread(session.files.stat, folder, name)
+        except (OSError, UnicodeError):
+            raise _missing(name) from None
+        return _json(shapes.legacy_file(entry) if self._legacy else shapes.single_file(entry, newest=self._newest))
+
+    async def download(self) -> Response:
+        """Send a file's content, never more of it in memory than a chunk."""
+        name, folder = file_names.read_existing_name(self._found.name), self._folder()
+        session = self._allocate()
+        try:
+            file, size = await asyncio.to_thread(session.files.open, folder, name)
+        except (OSError, UnicodeError):
+            raise _missing(name) from None
+        return StreamingResponse(
+            _chunks(file, size), media_type="application/octet-stream", headers={"content-length": str(size)}
+        )
+
+    async def delete_file(self) -> Response:
+        """Delete one file."""
+        name, folder = file_names.read_existing_name(self._found.name), self._folder()
+        session = self._allocate()
+        try:
+            await asyncio.to_thread(session.files.delete, folder, name)
+        except (OSError, UnicodeError):
+            raise ApiError(404, "DeleteFileError", f"File '{_printable(name)}' could not be deleted.") from None
+        return Response(status_code=204)
+
+    async def upload(self) -> Response:
+        """Take a file."""
+        return _json(shapes.uploaded_file(await self._upload(), newest=self._newest))
+
+    async def upload_legacy(self) -> Response:
+        """Take a file; the older family's call."""
+        return _json(shapes.legacy_files([await self._upload()]))
+
+    async def _upload(self) -> FileEntry:
+        folder = self._folder()
+        identifier = self._identifier()
+        upload = await _read_upload(self._request)
+        try:
+            below, name = file_names.read_upload_name(upload.filename or "")
+            session = self._pool.allocate(identifier)
+            return await asyncio.to_thread(self._place, session, upload.file, (*folder, *below), name)
+        finally:
+            upload.file.close()
+
+    def _place(self, session: Session, content: BinaryIO, folder: tuple[str, ...], name: str) -> FileEntry:
+        staged = _stage(content, self._pool.uploads)
+        try:
+            return session.files.place(staged, folder, name)
+        except OSError as error:
+            raise ApiError(400, "FileNameInvalid", f"File '{name}' could not be written: {error.strerror}.") from None
+        finally:
+            staged.unlink(missing_ok=True)
+
+    # --- sessions ---
+
+    async def get_session(self) -> Response:
+        """Show a session's dates; asking allocates nothing and does not count as use."""
+        return _json(self._describe(self._existing()))
+
+    async def delete_session(self) -> Response:
+        """End a session."""
+        session = self._existing()
+        await self._pool.delete(session.identifier)
+        return Response(status_code=204)
+
+    async def list_sessions(self) -> Response:
+        """List the sessions, page by page."""
+        text = self._query.get("skip", "0")
+        if re.fullmatch(r"\d{1,9}", text) is None:
+            raise invalid("The `skip` query parameter is not an offset.", "skip")
+        skip = int(text)
+        sessions = self._pool.list()
+        page = sessions[skip : skip + _SESSIONS_PER_PAGE]
+        body: dict[str, Any] = {"sessions": [self._describe(session) for session in page]}
+        if skip + len(page) < len(sessions):
+            query = urlencode({"api-version": self._version, "skip": skip + len(page)})
+            body["nextLink"] = f"{self._request.url.replace(query=query)}"
+        return _json(body)
+
+    async def get_metadata(self) -> Response:
+        """Say what the sessions run."""
+        return _json(shapes.metadata(self._app.node_version, self._pool.created))
+
+    async def refuse_management(self) -> Response:
+        """Refuse a call that only custom container pools have."""
+        raise ApiError(400, "SessionRequestNotSupported", "The call is not supported for this kind of session pool.")
+
+    def _describe(self, session: Session) -> dict[str, Any]:
+        accessed = time.time() if session.running else session.accessed
+        return shapes.session(session.identifier, session.guid, session.created, accessed, self._pool.cooldown)
+
+    # --- what the query names ---
+
+    def _identifier(self) -> str:
+        return file_names.read_identifier(self._query.get("identifier"))
+
+    def _allocate(self, timing: _Timing | None = None) -> Session:
+        session = self._pool.allocate(self._identifier())
+        if timing is not None:
+            timing.allocated()
+        return session
+
+    def _existing(self) -> Session:
+        identifier = self._identifier()
+        session = self._pool.find(identifier)
+        if session is None:
+            raise no_session(identifier)
+        return session
+
+    def _folder(self) -> tuple[str, ...]:
+        return file_names.read_folder(self._query.get("path"))
+
+
+class _Timing:
+    """The durations that the service tells in headers, decimal milliseconds."""
+
+    def __init__(self) -> None:
+        self._started = time.perf_counter()
+        self._allocated = self._started
+
+    def allocated(self) -> None:
+        self._allocated = time.perf_counter()
+
+    def headers(self, session: Session, result: Result) -> dict[str, str]:
+        now = time.perf_counter()
+        run = str(result.milliseconds)
+        return {
+            "x-ms-allocation-retries": "0",
+            "x-ms-allocation-time": f"{(self._allocated - self._started) * 1000:.4f}",
+            "x-ms-container-execution-duration": run,
+            "x-ms-execution-read-response-time": "0",
+            "x-ms-execution-request-time": run,
+            "x-ms-overall-execution-time": f"{(now - self._allocated) * 1000:.4f}",
+            "x-ms-preparation-time": "0",
+            "x-ms-session-guid": session.guid,
+            "x-ms-total-execution-service-time": f"{(now - self._started) * 1000:.4f}",
+        }
+
+
+def _json(body: Any, *, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    # Only ASCII leaves: so a lone surrogate in a run's output is harmless.
+    content = json.dumps(body, ensure_ascii=True, separators=(",", ":"))
+    return Response(content, status_code=status, headers=headers, media_type="application/json; charset=utf-8")
+
+
+def _error_response(error: ApiError) -> Response:
+    body = error.body()
+    if body is None:
+        return Response(status_code=error.status)
+    response = _json(body, status=error.status)
+    if error.code:
+        response.headers["x-ms-error-code"] = error.code
+    else:
+        response.headers["content-type"] = "application/problem+json; charset=utf-8"
+    return response
+
+
+def _missing(name: str) -> ApiError:
+    return ApiError(404, "FileNotFound", f"File '{_printable(name)}' does not exist.")
+
+
+def _printable(name: str) -> str:
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
+def _query_string(request: Request) -> str:
+    query: bytes = request.scope["query_string"]
+    return query.decode("latin-1")
+
+
+def _network_location(origin: str) -> str:
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        return ""
+
+
+class _BodyTooLargeError(MultiPartException):
+    """The body is over its limit. The multipart parser closes its files for errors of this kind only."""
+
+
+async def _bounded(request: Request, limit: int) -> AsyncIterator[bytes]:
+    announced = request.headers.get("content-length", "")
+    if announced.isdigit() and int(announced) > limit:
+        raise _BodyTooLargeError("announced")
+    received = 0
+    async for chunk in request.stream():
+        received += len(chunk)
+        if received > limit:
+            raise _BodyTooLargeError("received")
+        yield chunk
+
+
+async def _read_body(request: Request, limit: int) -> bytes:
+    try:
+        return b"".join([chunk async for chunk in _bounded(request, limit)])
+    except _BodyTooLargeError:
+        raise too_large(limit) from None
+
+
+async def _read_upload(request: Request) -> UploadFile:
+    if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
+        raise invalid("The request is not a multipart form.", "file")
+    body = _bounded(request, MAX_UPLOAD_BYTES + _MULTIPART_BYTES)
+    try:
+        form = await MultiPartParser(request.headers, body, max_files=1, max_fields=10).parse()
+    except _BodyTooLargeError:
+        raise too_large(MAX_UPLOAD_BYTES) from None
+    except (MultiPartException, KeyError, ValueError) as error:
+        raise invalid(f"The multipart form can't be read: {error}.", "file") from None
+    for value in form.values():
+        if isinstance(value, UploadFile):
+            if (value.size or 0) > MAX_UPLOAD_BYTES:
+                value.file.close()
+                raise too_large(MAX_UPLOAD_BYTES)
+            return value
+    raise invalid("The multipart form has no file.", "file")
+
+
+def _stage(content: BinaryIO, directory: Path) -> Path:
+    with tempfile.NamedTemporaryFile(dir=directory, delete=False) as staged:
+        while chunk := content.read(_DOWNLOAD_CHUNK_BYTES):
+            staged.write(chunk)
+    path = Path(staged.name)
+    path.chmod(0o644)
+    return path
+
+
+def _chunks(file: BinaryIO, size: int) -> Iterator[bytes]:
+    # The session may still write to the file: never more than was announced.
+    with file:
+        while size > 0 and (chunk := file.read(min(size, _DOWNLOAD_CHUNK_BYTES))):
+            size -= len(chunk)
+            yield chunk

@@ -1,0 +1,138 @@
+"""Read the body of an execute call, in both API families."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+from aca_node_interpreter.local.api_errors import ApiError, MalformedJsonError, invalid
+
+DEFAULT_SECONDS = 60
+MAX_SECONDS = 220
+"""The service ends every run after this; a longer wish is cut to it."""
+
+DEFAULT_STREAM_BYTES = 4096
+
+_CODE_TYPES = ("inline", "inlinetext", "inlinebase64")
+_EXECUTION_TYPES = ("synchronous", "asynchronous")
+
+
+@dataclass(frozen=True)
+class ExecuteRequest:
+    """What to run and how."""
+
+    code: str
+    timeout: float
+    """Seconds."""
+    execution_type: str
+    """In the caller's spelling."""
+    output_limit: int | None
+    """Bytes of each stream that the answer may hold; `None`: all."""
+
+    @property
+    def is_asynchronous(self) -> bool:
+        """Tell whether the caller wants to poll instead of to wait."""
+        return self.execution_type.lower() == "asynchronous"
+
+
+def read_execute_request(body: bytes, *, wrapped: bool, has_output_limit: bool) -> ExecuteRequest:
+    """Read the body; `wrapped` is the older family's form with `properties` around it.
+
+    Raises:
+        ApiError: the service would refuse it.
+    """
+    fields = _object(_parse(body))
+    if wrapped:
+        if not isinstance(fields.get("properties"), dict):
+            raise ApiError(400, "SessionPropertiesMissing", "The `properties` field is required in the request.")
+        fields = _object(fields["properties"])
+    execution_type = _choice(fields, "executionType", _EXECUTION_TYPES, "Synchronous")
+    if wrapped and execution_type.lower() != "synchronous":
+        raise invalid("Asynchronous executions need the path /executions.", "executionType")
+    code_type = _choice(fields, "codeInputType", _CODE_TYPES, "Inline")
+    return ExecuteRequest(
+        code=_code(fields, code_type),
+        timeout=_seconds(fields),
+        execution_type=execution_type,
+        output_limit=_output_limit(fields) if has_output_limit else None,
+    )
+
+
+def _parse(body: bytes) -> Any:
+    def refuse(constant: str) -> NoReturn:
+        raise ValueError(f"{constant} is not JSON")
+
+    try:
+        return json.loads(body, parse_constant=refuse)
+    except RecursionError:
+        raise MalformedJsonError("The JSON value is nested too deeply.") from None
+    except ValueError as error:
+        raise MalformedJsonError(f"The JSON value could not be read: {error}") from None
+
+
+def _object(value: Any) -> dict[str, Any]:
+    """Make the keys' case not matter, as for the service."""
+    if not isinstance(value, dict):
+        raise MalformedJsonError("The JSON value could not be converted to an object.")
+    # From the lower-cased back: only the names asked for matter.
+    return {name: value[key] for key in value for name in (_NAMES.get(key.lower(), key),)}
+
+
+_NAMES = {
+    name.lower(): name
+    for name in ("properties", "code", "codeInputType", "executionType", "timeoutInSeconds", "outputStreamsMaxLength")
+}
+
+
+def _choice(fields: dict[str, Any], name: str, allowed: tuple[str, ...], default: str) -> str:
+    value = fields.get(name)
+    if value is None:
+        return default
+    if not isinstance(value, str) or value.lower() not in allowed:
+        raise invalid(f"The value of `{name}` is not one of: {', '.join(allowed)}.", name)
+    return value
+
+
+def _code(fields: dict[str, Any], code_type: str) -> str:
+    code = fields.get("code")
+    if code is None or code == "":
+        raise ApiError(400, "SessionPropertiesMissing", "`Code` field is required in the request")
+    if not isinstance(code, str):
+        raise invalid("The value of `code` is not a string.", "code")
+    if code_type.lower() != "inlinebase64":
+        return code
+    try:
+        decoded = base64.b64decode(code, validate=True).decode("utf-8")
+    except (binascii.Error, ValueError):
+        raise invalid("The value of `code` is not valid base64 of UTF-8 text.", "code") from None
+    if not decoded:
+        raise ApiError(400, "SessionPropertiesMissing", "`Code` field is required in the request")
+    return decoded
+
+
+def _seconds(fields: dict[str, Any]) -> float:
+    value = _integer(fields, "timeoutInSeconds", DEFAULT_SECONDS)
+    if value <= 0:
+        raise invalid("The value of `timeoutInSeconds` must be positive.", "timeoutInSeconds")
+    return min(value, MAX_SECONDS)
+
+
+def _output_limit(fields: dict[str, Any]) -> int:
+    value = _integer(fields, "outputStreamsMaxLength", DEFAULT_STREAM_BYTES)
+    if value < 0:
+        raise invalid("The value of `outputStreamsMaxLength` must not be negative.", "outputStreamsMaxLength")
+    return value
+
+
+def _integer(fields: dict[str, Any], name: str, default: int) -> int:
+    value = fields.get(name)
+    if value is None:
+        return default
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if not isinstance(value, int) or isinstance(value, bool) or abs(value) >= 2**31:
+        raise invalid(f"The value of `{name}` is not a 32-bit integer.", name)
+    return value

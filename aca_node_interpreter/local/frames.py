@@ -1,0 +1,74 @@
+"""The messages between the pool and one Node.js process, as bytes.
+
+A frame is one type byte, the payload's length as four bytes (big-endian), and the payload. No I/O happens here. What
+the process sends is hostile input: user code shares the process and can write to the pipe.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+RUN = b"R"
+LOADED = ord("L")
+STDOUT = ord("O")
+STDERR = ord("E")
+DISPLAY = ord("D")
+VALUE = ord("V")
+EXIT = ord("X")
+
+_KNOWN = frozenset({LOADED, STDOUT, STDERR, DISPLAY, VALUE, EXIT})
+_HEADER_BYTES = 5
+
+MAX_FRAME_BYTES = 64 * 1024 * 1024
+"""Longer frames are refused before their payload is kept."""
+
+
+class FrameError(Exception):
+    """The process sent what is not a frame of this protocol."""
+
+
+def encode_run(run_id: int, code: str) -> bytes:
+    """Word the request to run `code`."""
+    payload = json.dumps({"id": run_id, "code": code}).encode("ascii")
+    return RUN + len(payload).to_bytes(4, "big") + payload
+
+
+def decode_object(payload: bytes) -> dict[str, Any]:
+    """Read a frame's payload as a JSON object."""
+    try:
+        message = json.loads(payload)
+    except (ValueError, RecursionError) as error:
+        raise FrameError("a payload is not JSON") from error
+    if not isinstance(message, dict):
+        raise FrameError("a payload is not a JSON object")
+    return message
+
+
+class FrameReader:
+    """Cuts a stream of bytes into frames."""
+
+    def __init__(self) -> None:
+        self._pending = bytearray()
+
+    def feed(self, data: bytes) -> Iterator[tuple[int, bytes]]:
+        """Take the next bytes and give the frames that they complete."""
+        pending = self._pending
+        pending += data
+        start = 0
+        try:
+            while len(pending) - start >= _HEADER_BYTES:
+                kind = pending[start]
+                size = int.from_bytes(pending[start + 1 : start + _HEADER_BYTES], "big")
+                if kind not in _KNOWN or size > MAX_FRAME_BYTES:
+                    raise FrameError("not a frame")
+                end = start + _HEADER_BYTES + size
+                if len(pending) < end:
+                    break
+                payload = bytes(pending[start + _HEADER_BYTES : end])
+                start = end
+                yield kind, payload
+        finally:
+            # One deletion for all frames: a deletion for each would move the rest every time.
+            del pending[:start]

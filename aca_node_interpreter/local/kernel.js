@@ -1,0 +1,316 @@
+// Runs inside a session: evaluates code as the hosted kernel does and reports through one pipe.
+//
+// It is evaluated by `node --eval`, so that `require`, `module` and every built-in module are globals.
+// Frames on both pipes: one type byte, the payload's length as 4 bytes big-endian, the payload.
+//   in   R {"id", "code"}                     run this
+//   out  L {}                                 loaded, ready for the first run
+//        O, E raw bytes                       what was written to stdout, stderr
+//        D {"mime"}                           display data
+//        V {"id", "end", "mime"|"error", …}   a result; `end` says that it is the run's last
+//        X {"code"}                           the process is about to exit
+// User code shares this process: what it changes in the built-ins must not change what is done here, hence the copies.
+(function startKernel(require, requestFd, replyFd) {
+  "use strict";
+
+  const { Console } = require("console");
+  const fs = require("fs");
+  const net = require("net");
+  const stream = require("stream");
+  const util = require("util");
+  const vm = require("vm");
+
+  const { writeSync } = fs;
+  const { inspect } = util;
+  const { runInThisContext } = vm;
+  const { apply, defineProperty, deleteProperty } = Reflect;
+  const { parse, stringify } = JSON;
+  const bufferConcat = Buffer.concat;
+  const bufferFrom = Buffer.from;
+  const allocate = Buffer.alloc;
+  const NativePromise = Promise;
+  const promiseThen = Promise.prototype.then;
+  const split = String.prototype.split;
+  const platformConsole = console.Console;
+
+  // The host refuses longer frames.
+  const MAX_FRAME_BYTES = 64 * 1024 * 1024;
+  const STREAM_CHUNK_BYTES = 1024 * 1024;
+  const HEADER_BYTES = 5;
+
+  // --- frames out ---
+
+  function writeAll(bytes) {
+    let offset = 0;
+    while (offset < bytes.length) {
+      try {
+        offset += writeSync(replyFd, bytes, offset, bytes.length - offset);
+      } catch (error) {
+        if (error.code !== "EAGAIN") throw error;
+      }
+    }
+  }
+
+  function sendBytes(type, payload) {
+    const frame = allocate(HEADER_BYTES + payload.length);
+    frame[0] = type;
+    frame.writeUInt32BE(payload.length, 1);
+    payload.copy(frame, HEADER_BYTES);
+    writeAll(frame);
+  }
+
+  function sendStream(type, chunk) {
+    for (let start = 0; start < chunk.length; start += STREAM_CHUNK_BYTES) {
+      sendBytes(type, chunk.subarray(start, start + STREAM_CHUNK_BYTES));
+    }
+  }
+
+  function encode(message) {
+    const payload = bufferFrom(stringify(message));
+    if (payload.length > MAX_FRAME_BYTES) {
+      throw new RangeError(`The result is larger than ${MAX_FRAME_BYTES} bytes`);
+    }
+    return payload;
+  }
+
+  const STDOUT = 0x4f;
+  const STDERR = 0x45;
+  const LOADED = 0x4c;
+  const DISPLAY = 0x44;
+  const VALUE = 0x56;
+  const EXIT = 0x58;
+  const RUN = 0x52;
+
+  // --- values and errors as the hosted kernel words them ---
+
+  function defaultMimer(value) {
+    if (value === undefined) return { "text/plain": "undefined" };
+    if (value === null) return { "text/plain": "null" };
+    let bundle;
+    const attempt = (mediaType, produce) => {
+      if (mediaType in bundle) return;
+      try {
+        bundle[mediaType] = produce();
+      } catch {
+        // A representation that can't be made is left out.
+      }
+    };
+    try {
+      bundle = value._toMime && value._toMime();
+    } catch {
+      bundle = undefined;
+    }
+    if (typeof bundle !== "object" || bundle === null) bundle = {};
+    attempt("text/plain", () => inspect(value));
+    if (value._toHtml) attempt("text/html", () => value._toHtml());
+    if (value._toSvg) attempt("image/svg+xml", () => value._toSvg());
+    if (value._toPng) attempt("image/png", () => value._toPng());
+    if (value._toJpeg) attempt("image/jpeg", () => value._toJpeg());
+    return bundle;
+  }
+
+  function currentMimer() {
+    const mimer = globalThis.$$mimer$$;
+    return typeof mimer === "function" ? mimer : defaultMimer;
+  }
+
+  function formatError(error) {
+    try {
+      return {
+        ename: error && error.name ? error.name : typeof error,
+        evalue: error && error.message ? error.message : inspect(error),
+        traceback: error && error.stack ? apply(split, error.stack, ["\n"]) : [],
+      };
+    } catch {
+      // A getter of the thrown value threw, or its `stack` is no string.
+      return { ename: typeof error, evalue: "", traceback: [] };
+    }
+  }
+
+  function describeValue(value) {
+    const mimer = currentMimer();
+    const described = { mime: mimer(value) };
+    const plain = value === null || ["string", "boolean", "number"].includes(typeof value);
+    // For pools that hand primitives over as JSON; the host decides.
+    if (plain && mimer === defaultMimer && (typeof value !== "number" || Number.isFinite(value))) {
+      described.primitive = value;
+    }
+    return described;
+  }
+
+  // --- one run's view of the world: its streams, its console, its `$$` ---
+
+  const config = { awaitExecution: false };
+
+  class RunOutput extends stream.Writable {
+    #type;
+
+    constructor(type) {
+      super({ decodeStrings: true });
+      this.#type = type;
+    }
+
+    _write(chunk, encoding, callback) {
+      sendStream(this.#type, chunk);
+      callback();
+    }
+  }
+
+  function sendDisplay(mime) {
+    sendBytes(DISPLAY, encode({ mime }));
+  }
+
+  function createDisplay() {
+    const display = { mime: sendDisplay, close() {} };
+    for (const [name, mediaType] of MEDIA_TYPES) {
+      display[name] = (content) => sendDisplay({ [mediaType]: content });
+    }
+    return display;
+  }
+
+  const MEDIA_TYPES = [
+    ["text", "text/plain"],
+    ["html", "text/html"],
+    ["svg", "image/svg+xml"],
+    ["png", "image/png"],
+    ["jpeg", "image/jpeg"],
+    ["json", "application/json"],
+  ];
+
+  function createRun(id) {
+    let waiting = false;
+    let done = false;
+
+    function send(message, keepAlive) {
+      if (done) return;
+      let payload;
+      try {
+        payload = encode({ ...message, id, end: !keepAlive });
+      } catch (error) {
+        payload = encode({ error: formatError(error), id, end: true });
+        keepAlive = false;
+      }
+      if (keepAlive) {
+        waiting = true;
+      } else {
+        waiting = false;
+        done = true;
+      }
+      sendBytes(VALUE, payload);
+    }
+
+    const sendError = (error, keepAlive) => send({ error: formatError(error) }, keepAlive);
+    const sendValue = (value, keepAlive) => send(describeValue(value), keepAlive);
+
+    // A promise handed to one of these holds the reply until it settles.
+    function settling(sendNow) {
+      return (output, keepAlive) => {
+        if (!(output instanceof NativePromise)) return sendNow(output, keepAlive);
+        waiting = true;
+        const onError = (error) => sendError(error, false);
+        const settled = apply(promiseThen, output, [(value) => sendNow(value, keepAlive)]);
+        apply(promiseThen, settled, [undefined, onError]);
+        return undefined;
+      };
+    }
+
+    const $$ = Object.create(null);
+    defineProperty($$, "config", { value: config });
+    $$.async = function async(value) {
+      waiting = arguments.length === 0 ? true : !!value;
+      return waiting;
+    };
+    $$.done = (value) => sendValue(value, false);
+    $$.sendResult = settling(sendValue);
+    $$.sendError = settling(sendError);
+    $$.mime = settling((bundle, keepAlive) => send({ mime: bundle }, keepAlive));
+    for (const [name, mediaType] of MEDIA_TYPES) {
+      $$[name] = settling((content, keepAlive) => send({ mime: { [mediaType]: content } }, keepAlive));
+    }
+    // Nobody can answer a question here, nor on the hosted service: the run waits until its time is up.
+    $$.input = () => {
+      waiting = true;
+      return new NativePromise(() => {});
+    };
+    $$.display = createDisplay;
+    $$.clear = () => {};
+
+    function install() {
+      const stdout = new RunOutput(STDOUT);
+      const stderr = new RunOutput(STDERR);
+      const runConsole = new Console(stdout, stderr);
+      runConsole.Console = platformConsole;
+      replace(process, "stdout", stdout);
+      replace(process, "stderr", stderr);
+      replace(globalThis, "console", runConsole);
+      replace(globalThis, "$$", $$);
+      replace(globalThis, "$$done$$", $$.done);
+      if (typeof globalThis.$$mimer$$ !== "function") globalThis.$$mimer$$ = defaultMimer;
+      for (const name of ["mime", "html", "svg", "png", "jpeg"]) {
+        hide(`$$${name}$$`, { set: $$[name] });
+      }
+      hide("$$async$$", { get: () => waiting, set: (value) => (waiting = !!value) });
+    }
+
+    function run(code) {
+      try {
+        install();
+        const value = apply(runInThisContext, vm, [code]);
+        if (done || waiting) return;
+        if (config.awaitExecution) $$.sendResult(value);
+        else sendValue(value, false);
+      } catch (error) {
+        $$.sendError(error);
+      }
+    }
+
+    return run;
+  }
+
+  function replace(target, name, value) {
+    deleteProperty(target, name);
+    target[name] = value;
+  }
+
+  function hide(name, accessors) {
+    deleteProperty(globalThis, name);
+    defineProperty(globalThis, name, { ...accessors, configurable: true, enumerable: false });
+  }
+
+  // --- frames in ---
+
+  function reportLate(error) {
+    const text = error && error.stack ? error.stack : inspect(error);
+    sendStream(STDERR, bufferFrom(`${text}\n`));
+  }
+
+  let pending = [];
+  let pendingBytes = 0;
+
+  function onRequestBytes(chunk) {
+    pending.push(chunk);
+    pendingBytes += chunk.length;
+    for (;;) {
+      if (pendingBytes < HEADER_BYTES) return;
+      // A long request is joined once, when its last chunk is here.
+      if (pending[0].length < HEADER_BYTES) pending = [bufferConcat(pending)];
+      const frameBytes = HEADER_BYTES + pending[0].readUInt32BE(1);
+      if (pendingBytes < frameBytes) return;
+      const received = pending.length === 1 ? pending[0] : bufferConcat(pending);
+      pending = received.length > frameBytes ? [received.subarray(frameBytes)] : [];
+      pendingBytes = received.length - frameBytes;
+      if (received[0] !== RUN) throw new Error("unknown request");
+      const request = parse(received.toString("utf8", HEADER_BYTES, frameBytes));
+      createRun(request.id)(request.code);
+    }
+  }
+
+  defineProperty(globalThis, "$$defaultMimer$$", { value: defaultMimer });
+  process.on("uncaughtException", reportLate);
+  process.on("exit", (code) => sendBytes(EXIT, encode({ code: Number(code) || 0 })));
+
+  const requests = new net.Socket({ fd: requestFd, readable: true, writable: false });
+  requests.on("data", onRequestBytes);
+  // The host is gone: nobody will ever ask again.
+  requests.on("close", () => process.reallyExit(0));
+  sendBytes(LOADED, encode({}));
+});

@@ -1,0 +1,134 @@
+"""Sessions by identifier: allocation, ready sessions, the idle timer."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+from collections.abc import Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from aca_node_interpreter.local.api_errors import PoolFullError
+from aca_node_interpreter.local.kernel import Kernel, KernelStartError
+from aca_node_interpreter.local.sandbox import Sandbox
+from aca_node_interpreter.local.session import Session
+
+# A new process is started a little after the reply: at once, it would compete with it for the processor.
+_REFILL_SECONDS = 0.05
+
+
+class SessionPool:
+    """All sessions of one pool. Used from one event loop only."""
+
+    def __init__(
+        self, sandbox: Sandbox, directory: Path, *, max_sessions: int, ready_sessions: int, cooldown: float
+    ) -> None:
+        self.max_sessions = max_sessions
+        self.cooldown = cooldown
+        self.created = time.time()
+        self._sandbox = sandbox
+        self._directory = directory
+        self._ready_sessions = ready_sessions
+        self._sessions: dict[str, Session] = {}
+        self._ready: list[Session] = []
+        self._numbers = itertools.count(1)
+        # Bubblewrap dies with the thread that started it, so this one stays as long as the pool.
+        self._spawner = ThreadPoolExecutor(1, thread_name_prefix="aca-node-spawn")
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._refilling: asyncio.TimerHandle | None = None
+        self.uploads = directory / "uploads"
+        self.uploads.mkdir()
+
+    async def start(self) -> None:
+        """Start the ready sessions and the idle timer.
+
+        Raises:
+            KernelStartError: Node.js does not come up.
+        """
+        self._refill()
+        await asyncio.gather(*(session.kernel() for session in self._ready))
+        self._keep(self._expire())
+
+    async def close(self) -> None:
+        """End every session; nothing is left afterwards."""
+        if self._refilling is not None:
+            self._refilling.cancel()
+        tasks = [task for task in self._tasks if task is not asyncio.current_task()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        sessions = [*self._sessions.values(), *self._ready]
+        self._sessions.clear()
+        self._ready.clear()
+        await asyncio.gather(*(session.close() for session in sessions))
+        self._spawner.shutdown()
+
+    def find(self, identifier: str) -> Session | None:
+        """Give the session of an identifier without allocating one."""
+        return self._sessions.get(identifier)
+
+    def list(self) -> list[Session]:
+        """Give all allocated sessions, oldest first."""
+        return list(self._sessions.values())
+
+    def allocate(self, identifier: str) -> Session:
+        """Give the session of an identifier, a new one when there is none, and restart its idle timer.
+
+        Raises:
+            PoolFullError: all sessions are taken.
+        """
+        session = self._sessions.get(identifier)
+        if session is None:
+            if len(self._sessions) >= self.max_sessions:
+                raise PoolFullError(len(self._sessions), self.max_sessions)
+            session = self._ready.pop(0) if self._ready else self._new_session()
+            session.identifier = identifier
+            session.created = time.time()
+            self._sessions[identifier] = session
+            if self._refilling is not None:
+                self._refilling.cancel()
+            self._refilling = asyncio.get_running_loop().call_later(_REFILL_SECONDS, self._refill)
+        session.accessed = time.time()
+        return session
+
+    async def delete(self, identifier: str) -> None:
+        """End a session and remove its files."""
+        await self._sessions.pop(identifier).close()
+
+    def _refill(self) -> None:
+        while len(self._ready) < self._ready_sessions:
+            session = self._new_session()
+            self._ready.append(session)
+            self._keep(self._warm(session))
+
+    async def _warm(self, session: Session) -> None:
+        try:
+            # The first run of a process compiles much of what every run needs.
+            await session.run("1", timeout=10)
+        except KernelStartError:
+            # Whoever gets this session tries again and tells.
+            pass
+
+    def _new_session(self) -> Session:
+        return Session(self._directory / "sessions" / str(next(self._numbers)), self._start_kernel)
+
+    async def _start_kernel(self, directory: Path) -> Kernel:
+        return await Kernel.start(lambda *pipes: self._sandbox.launch(directory, *pipes), self._spawner)
+
+    async def _expire(self) -> None:
+        while True:
+            now = time.time()
+            for identifier, session in list(self._sessions.items()):
+                if session.running:
+                    session.accessed = now
+                elif session.accessed + self.cooldown <= now:
+                    # At once, so that nobody is given a session that is about to end.
+                    self._keep(self._sessions.pop(identifier).close())
+            await asyncio.sleep(min(1.0, self.cooldown / 4))
+
+    def _keep(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)

@@ -1,0 +1,79 @@
+"""Which call a request is: its path, in both API families, with or without the pool's ARM prefix.
+
+Matching is done on the raw path, part by part, so that an encoded slash in a file name stays part of the name.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from urllib.parse import unquote
+
+_ROUTES: tuple[tuple[str, str, str], ...] = (
+    # The older family.
+    ("POST", "execute", "execute_legacy"),
+    ("POST", "code/execute", "execute_legacy"),
+    ("POST", "files/upload", "upload_legacy"),
+    ("GET", "files/content/{name}", "download"),
+    # The current family, and what both share.
+    ("POST", "executions", "execute"),
+    ("GET", "executions/{name}", "get_execution"),
+    ("GET", "files", "list_files"),
+    ("POST", "files", "upload"),
+    ("GET", "files/{name}/content", "download"),
+    ("GET", "files/{name}", "get_file"),
+    ("DELETE", "files/{name}", "delete_file"),
+    ("GET", "session", "get_session"),
+    ("DELETE", "session", "delete_session"),
+    ("GET", "listSessions", "list_sessions"),
+    ("GET", "metadata", "get_metadata"),
+    ("POST", ".management/stopSession", "refuse_management"),
+)
+
+_PREFIX = ("subscriptions", None, "resourceGroups", None, "sessionPools", None)
+
+
+@dataclass(frozen=True)
+class Match:
+    """What a path stands for: a call, or the methods that the path knows when this one is not among them."""
+
+    call: str = ""
+    name: str = ""
+    """The file or execution that the path names."""
+    prefix: str = ""
+    """The pool's part of the path, as sent."""
+    allowed: tuple[str, ...] = ()
+
+
+def match(method: str, raw_path: str) -> Match | None:
+    """Find the call; `None` when there is no such path."""
+    parts = raw_path.strip("/").split("/")
+    prefix = ""
+    if len(parts) >= len(_PREFIX) and all(
+        part and (known is None or known.lower() == part.lower()) for known, part in zip(_PREFIX, parts, strict=False)
+    ):
+        prefix = "/" + "/".join(parts[: len(_PREFIX)])
+        parts = parts[len(_PREFIX) :]
+    allowed = []
+    for known_method, pattern, call in _ROUTES:
+        name = _match_parts(pattern.split("/"), parts)
+        if name is None:
+            continue
+        if method == known_method:
+            return Match(call, name, prefix)
+        allowed.append(known_method)
+    return Match(allowed=tuple(dict.fromkeys(allowed)), prefix=prefix) if allowed else None
+
+
+def _match_parts(pattern: list[str], parts: list[str]) -> str | None:
+    if len(pattern) != len(parts):
+        return None
+    name = ""
+    for known, part in zip(pattern, parts, strict=True):
+        if known == "{name}":
+            # surrogateescape: a name that isn't UTF-8 is looked up as the bytes that were sent.
+            name = unquote(part, errors="surrogateescape")
+            if not name:
+                return None
+        elif known.lower() != part.lower():
+            return None
+    return name

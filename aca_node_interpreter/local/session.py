@@ -1,0 +1,139 @@
+"""One session: a directory, a Node.js process that is replaced when it dies, and what was run."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import time
+import uuid
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from aca_node_interpreter.local.files import DataDirectory
+from aca_node_interpreter.local.kernel import Kernel, KernelStartError, Outcome
+
+_REMEMBERED_EXECUTIONS = 100
+
+
+@dataclass
+class Execution:
+    """One run as the API shows it; `body` is what GET answers with."""
+
+    body: dict[str, Any]
+    task: asyncio.Task[Any] | None = None
+
+
+@dataclass
+class Session:
+    """A session; without an identifier it is a ready one that waits for its owner."""
+
+    directory: Path
+    start_kernel: Callable[[Path], Awaitable[Kernel]]
+    identifier: str = ""
+    guid: str = field(default_factory=lambda: str(uuid.uuid4()))
+    created: float = field(default_factory=time.time)
+    """Seconds since the epoch."""
+    accessed: float = field(default_factory=time.time)
+    executions: OrderedDict[str, Execution] = field(default_factory=OrderedDict)
+    running: int = 0
+    """Runs that are under way or queued; the session is not idle before they end."""
+    closed: bool = False
+
+    def __post_init__(self) -> None:
+        (self.directory / "data").mkdir(parents=True)
+        self.files = DataDirectory(self.directory / "data")
+        self._lock = asyncio.Lock()
+        self._starting: asyncio.Task[Kernel] | None = None
+
+    async def kernel(self) -> Kernel:
+        """Give the session's live process, started when there is none."""
+        if self._starting is not None and self._starting.done():
+            failed = self._starting.cancelled() or self._starting.exception() is not None
+            if failed or not self._starting.result().alive:
+                self._starting = None
+        if self._starting is None:
+            self._starting = asyncio.ensure_future(self._start())
+        return await asyncio.shield(self._starting)
+
+    async def _start(self) -> Kernel:
+        kernel = await self.start_kernel(self.directory)
+        if self.closed:
+            kernel.kill()
+            kernel.reap()
+            raise KernelStartError("the session was closed")
+        return kernel
+
+    async def run(self, code: str, *, timeout: float) -> Outcome:
+        """Run `code` after the runs that were asked for before it; a process that dies of it is replaced."""
+        self.running += 1
+        try:
+            async with self._lock:
+                if self.closed:
+                    return Outcome()
+                kernel = await self.kernel()
+                outcome = await kernel.run(code, timeout=timeout)
+                if not kernel.alive:
+                    await _in_thread(kernel.reap)
+                    if not self.closed:
+                        self._starting = asyncio.ensure_future(self._start())
+                return outcome
+        except KernelStartError:
+            if self.closed:
+                return Outcome()
+            raise
+        finally:
+            self.running -= 1
+            self.accessed = time.time()
+
+    def remember(self, execution_id: str, execution: Execution) -> None:
+        """Keep an execution for GET; the oldest finished ones are forgotten."""
+        self.executions[execution_id] = execution
+        for old in list(self.executions)[: max(0, len(self.executions) - _REMEMBERED_EXECUTIONS)]:
+            if self.executions[old].task is None:
+                del self.executions[old]
+
+    def kill(self) -> None:
+        """End the session's process and accept no more runs."""
+        self.closed = True
+        if self._starting is not None and self._starting.done() and not self._starting.cancelled():
+            if self._starting.exception() is None:
+                self._starting.result().disconnected()
+
+    async def close(self) -> None:
+        """End the session and remove its files."""
+        self.kill()
+        if self._starting is not None:
+            await asyncio.wait([self._starting])
+            if not self._starting.cancelled() and self._starting.exception() is None:
+                kernel = self._starting.result()
+                kernel.kill()
+                await _in_thread(kernel.reap)
+        await _in_thread(lambda: remove_tree(self.directory))
+
+
+async def _in_thread(function: Callable[[], None]) -> None:
+    try:
+        await asyncio.get_running_loop().run_in_executor(None, function)
+    except RuntimeError:
+        # The interpreter is exiting and starts no more threads; nobody else is kept waiting.
+        function()
+
+
+def remove_tree(directory: Path) -> None:
+    """Remove a directory, also where a session took away its own rights to it."""
+    shutil.rmtree(directory, ignore_errors=True)
+    if not directory.exists():
+        return
+    for folder, _, _ in os.walk(directory):
+        for name in (folder, *(entry.path for entry in _folders(folder))):
+            os.chmod(name, 0o700)  # noqa: PTH101 - os.walk gives strings
+    shutil.rmtree(directory, ignore_errors=True)
+
+
+def _folders(folder: str) -> list[os.DirEntry[str]]:
+    with os.scandir(folder) as entries:
+        return [entry for entry in entries if entry.is_dir(follow_symlinks=False)]
