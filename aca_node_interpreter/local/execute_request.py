@@ -77,11 +77,10 @@ def _object(value: Any) -> dict[str, Any]:
     """Make the keys' case not matter, as for the service."""
     if not isinstance(value, dict):
         raise MalformedJsonError("The JSON value could not be converted to an object.")
-    # From the lower-cased back: only the names asked for matter.
-    return {name: value[key] for key in value for name in (_NAMES.get(key.lower(), key),)}
+    return {_NAMES.get(str(key).lower(), str(key)): field for key, field in value.items()}
 
 
-_NAMES = {
+_NAMES: dict[str, str] = {
     name.lower(): name
     for name in ("properties", "code", "codeInputType", "executionType", "timeoutInSeconds", "outputStreamsMaxLength")
 }

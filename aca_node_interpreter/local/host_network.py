@@ -36,9 +36,9 @@ def read_host_network(environment: Mapping[str, str], npmrc_files: tuple[Path, .
         if key != "cafile" and value
     }
     for name in _PROXY_VARIABLES:
-        value = environment.get(name) or environment.get(name.lower())
-        if value:
-            variables[name] = variables[name.lower()] = _without_credentials(value)
+        proxy = environment.get(name) or environment.get(name.lower())
+        if proxy:
+            variables[name] = variables[name.lower()] = _without_credentials(proxy)
     candidates = (environment.get("NODE_EXTRA_CA_CERTS"), npm.get("cafile"), environment.get("SSL_CERT_FILE"))
     certificates = next((Path(path) for path in candidates if path and Path(path).is_file()), None)
     return HostNetwork(variables, certificates)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import time
 from collections.abc import Coroutine
@@ -104,12 +105,10 @@ class SessionPool:
             self._keep(self._warm(session))
 
     async def _warm(self, session: Session) -> None:
-        try:
+        # After a failure, whoever gets this session tries again and tells.
+        with contextlib.suppress(KernelStartError):
             # The first run of a process compiles much of what every run needs.
             await session.run("1", timeout=10)
-        except KernelStartError:
-            # Whoever gets this session tries again and tells.
-            pass
 
     def _new_session(self) -> Session:
         return Session(self._directory / "sessions" / str(next(self._numbers)), self._start_kernel)

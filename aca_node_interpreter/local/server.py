@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Literal
 
 from aca_node_interpreter.errors import LocalPoolError
 from aca_node_interpreter.local.host_network import npmrc_files, read_host_network
-from aca_node_interpreter.local.node import INSTALL_HINT, Node, find_node
+from aca_node_interpreter.local.node import INSTALL_HINT, find_node
 from aca_node_interpreter.local.sandbox import Sandbox, choose_bubblewrap, prepare
 from aca_node_interpreter.local.session import remove_tree
 
@@ -185,7 +185,7 @@ class LocalPool:
     ) -> None:
         try:
             asyncio.run(self._serve_until_stopped(running, directory, listener, ready))
-        except BaseException as error:  # noqa: BLE001 - whoever starts the pool hears of it
+        except BaseException as error:
             if not ready.done():
                 ready.set_exception(error)
 

@@ -51,13 +51,18 @@ class Session:
 
     async def kernel(self) -> Kernel:
         """Give the session's live process, started when there is none."""
-        if self._starting is not None and self._starting.done():
-            failed = self._starting.cancelled() or self._starting.exception() is not None
-            if failed or not self._starting.result().alive:
-                self._starting = None
-        if self._starting is None:
+        kernel = self._started_kernel()
+        if kernel is not None and kernel.alive:
+            return kernel
+        if self._starting is None or self._starting.done():
             self._starting = asyncio.ensure_future(self._start())
         return await asyncio.shield(self._starting)
+
+    def _started_kernel(self) -> Kernel | None:
+        task = self._starting
+        if task is None or not task.done() or task.cancelled() or task.exception() is not None:
+            return None
+        return task.result()
 
     async def _start(self) -> Kernel:
         kernel = await self.start_kernel(self.directory)
@@ -99,18 +104,17 @@ class Session:
     def kill(self) -> None:
         """End the session's process and accept no more runs."""
         self.closed = True
-        if self._starting is not None and self._starting.done() and not self._starting.cancelled():
-            if self._starting.exception() is None:
-                self._starting.result().disconnected()
+        kernel = self._started_kernel()
+        if kernel is not None:
+            kernel.disconnected()
 
     async def close(self) -> None:
         """End the session and remove its files."""
         self.kill()
         if self._starting is not None:
             await asyncio.wait([self._starting])
-            if not self._starting.cancelled() and self._starting.exception() is None:
-                kernel = self._starting.result()
-                kernel.kill()
+            kernel = self._started_kernel()
+            if kernel is not None:
                 await _in_thread(kernel.reap)
         await _in_thread(lambda: remove_tree(self.directory))
 

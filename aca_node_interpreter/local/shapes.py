@@ -129,7 +129,7 @@ def metadata(node_version: str, created: float) -> dict[str, Any]:
             "name": "IJavascript",
             "version": "5.2.1",
             "projectUrl": "https://github.com/n-riesco/ijavascript",
-            "description": "Embedded stand-in of aca-node-interpreter that follows this kernel's behaviour; not the kernel itself.",
+            "description": "Follows this kernel's behaviour, but is not it: the embedded pool of aca-node-interpreter.",
         },
     }
 
