@@ -95,7 +95,8 @@ class NodeSessionsCodeExecutor(BaseTool, CodeExecutor, Component[NodeSessionsCon
     """For `CodeExecutorAgent(system_message=...)`."""
 
     component_type: ClassVar[str] = "code_executor"
-    component_config_schema = NodeSessionsConfig
+    # AutoGen declares it without ClassVar, and pydantic would take that for a field.
+    component_config_schema: ClassVar[type[NodeSessionsConfig]] = NodeSessionsConfig  # type: ignore[misc]
     component_provider_override: ClassVar[str] = "aca_node_interpreter.NodeSessionsCodeExecutor"
     component_description: ClassVar[str] = "Runs JavaScript with Node.js in an Azure Container Apps session pool."
 

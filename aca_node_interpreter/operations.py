@@ -179,15 +179,11 @@ class SessionCalls:
         """
         if not code.strip():
             raise ConfigurationError("There is no code to run.")
-        if not 0 < timeout <= MAX_RUN_SECONDS:
-            raise ConfigurationError(
-                f"The timeout must be above 0 and at most {MAX_RUN_SECONDS} seconds, the service's limit for a run."
-            )
         request: dict[str, Any] = {
             "codeInputType": code_input_type,
             "executionType": execution_type,
             "code": code,
-            "timeoutInSeconds": math.ceil(timeout),
+            "timeoutInSeconds": math.ceil(checked_timeout(timeout)),
         }
         legacy = self.is_legacy and execution_type == "Synchronous"
         if legacy:
@@ -320,6 +316,19 @@ class SessionCalls:
         version = self._current_version if legacy is False else self.api_version
         pairs = {"identifier": self.session_id, "api-version": version or None, **extra}
         return tuple((key, value) for key, value in pairs.items() if value is not None)
+
+
+def checked_timeout(seconds: float) -> float:
+    """Return a run's time limit if the service takes it.
+
+    Raises:
+        ConfigurationError: it is not above 0 and at most 220 seconds.
+    """
+    if not 0 < seconds <= MAX_RUN_SECONDS:
+        raise ConfigurationError(
+            f"The timeout must be above 0 and at most {MAX_RUN_SECONDS} seconds, the service's limit for a run."
+        )
+    return seconds
 
 
 def all_pages(first: Operation[Page[T]], *, most: int = 1000) -> Generator[Operation[Page[T]], Page[T], list[T]]:

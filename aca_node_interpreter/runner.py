@@ -8,12 +8,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import shutil
 import threading
-from collections.abc import AsyncIterator
+import weakref
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from tempfile import TemporaryDirectory, mkdtemp
+from tempfile import mkdtemp
 from typing import Any, Literal
 
 from .artifacts import ArtifactDirectory
@@ -23,7 +25,7 @@ from .endpoint import Endpoint, checked_identifier, new_identifier
 from .errors import AcaNodeError
 from .local import LocalPool
 from .models import RemoteFile
-from .operations import CURRENT_API, SessionCalls
+from .operations import CURRENT_API, SessionCalls, checked_timeout
 from .session import Limits, Run, Session
 
 ENDPOINT_VARIABLE = "ACA_POOL_MANAGEMENT_ENDPOINT"
@@ -61,13 +63,32 @@ class _Open:
     pool: LocalPool | None
     async_client: AsyncSessionPoolClient | None = None
     loop: asyncio.AbstractEventLoop | None = None
+    until_loop_ends: AsyncGenerator[None] | None = None
 
-    def client_of_running_loop(self) -> AsyncSessionPoolClient:
+    async def client_of_running_loop(self) -> AsyncSessionPoolClient:
         """Return the async client; a new event loop gets a new one, since connections belong to their loop."""
         loop = asyncio.get_running_loop()
         if self.async_client is None or self.loop is not loop:
             self.async_client, self.loop = AsyncSessionPoolClient(**self.connection), loop
+            # A loop that ends closes its asynchronous generators, and with this one the connections.
+            self.until_loop_ends = _closed_at_the_end(self.async_client)
+            await anext(self.until_loop_ends)
         return self.async_client
+
+    def release(self) -> None:
+        """Close what is open, and stop the pool with its sessions if it is ours."""
+        try:
+            self.client.close()
+        finally:
+            if self.pool is not None:
+                self.pool.stop()
+
+
+async def _closed_at_the_end(client: AsyncSessionPoolClient) -> AsyncGenerator[None]:
+    try:
+        yield
+    finally:
+        await client.close()
 
 
 class SessionRunner:
@@ -84,11 +105,14 @@ class SessionRunner:
             checked_identifier(session_id)
         if settings.endpoint is not None:
             Endpoint.parse(settings.endpoint)
+        checked_timeout(settings.timeout)
         self._settings = settings
         self._resumed_id = session_id
         self._open: _Open | None = None
         self._artifacts: ArtifactDirectory | None = None
-        self._temporary: TemporaryDirectory[str] | None = None
+        # An object that nobody closed still leaves no process and no directory behind.
+        self._release: weakref.finalize[..., Any] | None = None
+        self._remove_directory: weakref.finalize[..., Any] | None = None
         self._state = threading.Lock()
         self._turn = threading.Lock()  # runs take turns: two at once could not tell whose files are whose
 
@@ -107,7 +131,8 @@ class SessionRunner:
         """Do what `run` does, without holding up the event loop."""
         async with self._in_turn_async():
             opened = await self._aopened()
-            return await opened.client_of_running_loop().perform(opened.session.run(code, **self._how(timeout)))
+            client = await opened.client_of_running_loop()
+            return await client.perform(opened.session.run(code, **self._how(timeout)))
 
     def upload(self, file: FileSource, *, name: str | None = None, path: str | None = None) -> RemoteFile:
         """Send a file to the session's `/mnt/data`; it comes back as an artifact only when a run changes it."""
@@ -119,7 +144,7 @@ class SessionRunner:
         """Do what `upload` does, without holding up the event loop."""
         async with self._in_turn_async():
             opened = await self._aopened()
-            client = opened.client_of_running_loop()
+            client = await opened.client_of_running_loop()
             return opened.session.remember(await client.upload_file(file, name=name, path=path))
 
     async def start(self) -> None:
@@ -130,44 +155,42 @@ class SessionRunner:
         """End the session if it is this object's own, close connections, stop the pool, remove temporary files."""
         with self._state:
             opened, self._open = self._open, None
-            temporary, self._temporary, self._artifacts = self._temporary, None, None
+            self._artifacts = None
         try:
             if opened is not None:
-                self._end(opened)
+                self._end_session(opened)
         finally:
-            if temporary is not None:
-                temporary.cleanup()
+            for clean_up in (self._release, self._remove_directory):
+                if clean_up is not None:
+                    clean_up()
 
     async def aclose(self) -> None:
         """Do what `close` does, without holding up the event loop."""
         opened = self._open
-        if opened is not None and opened.async_client is not None and opened.loop is asyncio.get_running_loop():
-            await opened.async_client.close()
+        if opened is not None and opened.until_loop_ends is not None and opened.loop is asyncio.get_running_loop():
+            await opened.until_loop_ends.aclose()
         await asyncio.to_thread(self.close)
 
     def forget_session(self) -> None:
         """Go on with a new, empty session from the next run on, and end the current one if it is this object's own."""
         with self._turn, self._state:
-            if self._open is not None:
-                self._end_session(self._open)
-                self._open.client.close()
-                pool = self._open.pool
-                self._resumed_id = None
-                self._open = self._connected(pool)
+            former = self._open
+            if former is not None:
+                self._end_session(former)
+                former.client.close()
             self._resumed_id = None
+            if former is not None:
+                self._connect(former.pool)
 
     def _opened(self) -> _Open:
         with self._state:
-            opened = self._open
-            if opened is None:
-                opened = self._open = self._connected(None)
-            return opened
+            return self._open or self._connect(None)
 
     async def _aopened(self) -> _Open:
         opened = self._open
         return opened if opened is not None else await asyncio.to_thread(self._opened)
 
-    def _connected(self, pool: LocalPool | None) -> _Open:
+    def _connect(self, pool: LocalPool | None) -> _Open:
         """Connect to the pool in the settings, else in the environment, else to the embedded one."""
         settings = self._settings
         endpoint = settings.endpoint or os.environ.get(ENDPOINT_VARIABLE)
@@ -193,15 +216,11 @@ class SessionRunner:
             "api_version": calls.api_version,
         }
         session = Session(calls, is_new=self._resumed_id is None, limits=settings.limits)
-        return _Open(session, SessionPoolClient(**connection), connection, pool)
-
-    def _end(self, opened: _Open) -> None:
-        try:
-            self._end_session(opened)
-            opened.client.close()
-        finally:
-            if opened.pool is not None:
-                opened.pool.stop()
+        opened = self._open = _Open(session, SessionPoolClient(**connection), connection, pool)
+        if self._release is not None:
+            self._release.detach()
+        self._release = weakref.finalize(self, opened.release)
+        return opened
 
     def _end_session(self, opened: _Open) -> None:
         """Give the session back to the pool, unless it was somebody else's or never used."""
@@ -221,8 +240,8 @@ class SessionRunner:
                 elif settings.keep_artifacts:
                     path = Path(mkdtemp(prefix="aca-node-artifacts-"))
                 else:
-                    self._temporary = TemporaryDirectory(prefix="aca-node-artifacts-", ignore_cleanup_errors=True)
-                    path = Path(self._temporary.name)
+                    path = Path(mkdtemp(prefix="aca-node-artifacts-"))
+                    self._remove_directory = weakref.finalize(self, shutil.rmtree, path, ignore_errors=True)
                 self._artifacts = ArtifactDirectory(path, max_bytes=settings.max_artifact_bytes)
             return self._artifacts
 

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from aca_node_interpreter import LocalPool, NodeSessionsCodeExecutor
+from aca_node_interpreter.errors import LocalPoolError
 from tests.clients import CLIENTS
 
 SHARED = Path(__file__).parents[2] / "shared"
@@ -43,3 +47,33 @@ def recordings() -> list[dict[str, Any]]:
         unavailable("the recordings of the service are not part of the project, and are not on this machine")
     calls: list[dict[str, Any]] = json.loads(file.read_text())
     return [call for call in calls if "CUSTOM" not in call["recording"]]
+
+
+@cache
+def why_no_sandbox() -> str:
+    """Return why bubblewrap can't run here; empty when it can."""
+    try:
+        with LocalPool(isolation="bubblewrap"):
+            return ""
+    except LocalPoolError as error:
+        return str(error)
+
+
+@pytest.fixture(scope="session")
+def isolation() -> str:
+    """The sandbox for tests that are not about it: bubblewrap where that runs, else none."""
+    return "bubblewrap" if not why_no_sandbox() else "none"
+
+
+@pytest.fixture(scope="session")
+def pool(isolation: Any) -> Iterator[LocalPool]:
+    """An embedded pool for tests that don't mind others in it."""
+    with LocalPool(isolation=isolation) as running:
+        yield running
+
+
+@pytest.fixture
+def executor(pool: LocalPool, tmp_path: Path) -> Iterator[NodeSessionsCodeExecutor]:
+    """An executor with a session of its own and its artifacts in `tmp_path / "artifacts"`."""
+    with NodeSessionsCodeExecutor(pool.endpoint, token=pool.token, artifacts_dir=tmp_path / "artifacts") as made:
+        yield made

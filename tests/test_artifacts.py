@@ -83,7 +83,7 @@ def test_hostile_paths_stay_inside(name: str, tmp_path: Path) -> None:
     root = tmp_path / "root"
     artifact = ArtifactDirectory(root).save(name, b"x")
     assert root in artifact.path.resolve().parents
-    assert [path for path in tmp_path.iterdir()] == [root]
+    assert list(tmp_path.iterdir()) == [root]
 
 
 def test_a_picture_shows_itself_and_a_page_does_not(tmp_path: Path) -> None:
