@@ -187,6 +187,8 @@ class Call:
         running = execution.body
         execution.body = shapes.execution(running["id"], running["identifier"], running["executionType"], result)
         execution.task = None
+        execution.size = len(result.stdout) + len(result.stderr)
+        session.forget_oldest()
         return result
 
     async def _run(self, session: Session, wish: ExecuteRequest) -> Result:

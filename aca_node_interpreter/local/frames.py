@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NoReturn
 
 RUN = b"R"
 LOADED = ord("L")
@@ -38,12 +38,16 @@ def encode_run(run_id: int, code: str) -> bytes:
 def decode_object(payload: bytes) -> dict[str, Any]:
     """Read a frame's payload as a JSON object."""
     try:
-        message = json.loads(payload)
+        message = json.loads(payload, parse_constant=_refuse)
     except (ValueError, RecursionError) as error:
         raise FrameError("a payload is not JSON") from error
     if not isinstance(message, dict):
         raise FrameError("a payload is not a JSON object")
     return message
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise FrameError(f"{constant} is not JSON")
 
 
 class FrameReader:

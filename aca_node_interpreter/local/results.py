@@ -68,8 +68,9 @@ def _value(outcome: Outcome, encoding: ValueEncoding) -> Any:
     bundle = outcome.message.get("mime")
     if not isinstance(bundle, dict):
         bundle = {}
-    if encoding == "json" and "primitive" in outcome.message:
-        return outcome.message["primitive"]
+    primitive = outcome.message.get("primitive", ...)
+    if encoding == "json" and (primitive is None or isinstance(primitive, (str, int, float))):
+        return primitive
     # The hosted kernel hides a value that shows itself as `undefined`.
     if bundle.get("text/plain") == "undefined":
         bundle = {key: value for key, value in bundle.items() if key != "text/plain"}
@@ -89,4 +90,9 @@ def _show(bundle: Mapping[str, Any]) -> Any:
 
 
 def _text(content: Any) -> str:
-    return content if isinstance(content, str) else json.dumps(content)
+    if isinstance(content, str):
+        return content
+    try:
+        return json.dumps(content)
+    except RecursionError:
+        return "[nested too deeply]"

@@ -124,6 +124,7 @@ class LocalPool:
                 )
                 thread.start()
                 undo.callback(thread.join, _STOP_SECONDS)
+                undo.callback(running.request_stop)
                 try:
                     ready.result()
                 except LocalPoolError:
@@ -141,9 +142,7 @@ class LocalPool:
             if running is None:
                 return
             atexit.unregister(self.stop)
-            with running.undo, contextlib.suppress(RuntimeError):
-                # A RuntimeError says that its loop has ended by itself.
-                running.loop.call_soon_threadsafe(running.stopping.set)
+            running.undo.close()
 
     def __enter__(self) -> Self:
         """Start the pool."""
@@ -201,7 +200,7 @@ class LocalPool:
         from aca_node_interpreter.local.app import PoolApp
         from aca_node_interpreter.local.pool import SessionPool
 
-        running.loop = asyncio.get_running_loop()
+        running.attach(asyncio.get_running_loop())
         pool = SessionPool(
             running.sandbox,
             directory,
@@ -247,7 +246,22 @@ class _Running:
         self.sandbox = sandbox
         self.stopping = asyncio.Event()
         self.undo = contextlib.ExitStack()
-        self.loop: asyncio.AbstractEventLoop
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._wants_stop = False
+
+    def attach(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Name the loop that serves, from its own thread."""
+        self._loop = loop
+        if self._wants_stop:
+            self.stopping.set()
+
+    def request_stop(self) -> None:
+        """Ask the serving thread to end, from any thread and at any time."""
+        self._wants_stop = True
+        # A RuntimeError says that the loop has ended by itself.
+        with contextlib.suppress(RuntimeError):
+            if self._loop is not None:
+                self._loop.call_soon_threadsafe(self.stopping.set)
 
 
 def _listen(port: int) -> socket.socket:

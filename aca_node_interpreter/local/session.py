@@ -17,6 +17,7 @@ from aca_node_interpreter.local.files import DataDirectory
 from aca_node_interpreter.local.kernel import Kernel, KernelStartError, Outcome
 
 _REMEMBERED_EXECUTIONS = 100
+_REMEMBERED_CHARACTERS = 64 * 1024 * 1024
 
 
 @dataclass
@@ -25,6 +26,8 @@ class Execution:
 
     body: dict[str, Any]
     task: asyncio.Task[Any] | None = None
+    size: int = 0
+    """Characters of output that the body holds."""
 
 
 @dataclass
@@ -95,11 +98,19 @@ class Session:
             self.accessed = time.time()
 
     def remember(self, execution_id: str, execution: Execution) -> None:
-        """Keep an execution for GET; the oldest finished ones are forgotten."""
+        """Keep an execution for GET."""
         self.executions[execution_id] = execution
-        for old in list(self.executions)[: max(0, len(self.executions) - _REMEMBERED_EXECUTIONS)]:
-            if self.executions[old].task is None:
-                del self.executions[old]
+        self.forget_oldest()
+
+    def forget_oldest(self) -> None:
+        """Forget the oldest finished executions when there are too many, or too much output of them."""
+        *older, _newest = self.executions
+        count, size = len(self.executions), sum(execution.size for execution in self.executions.values())
+        for name in older:
+            if count <= _REMEMBERED_EXECUTIONS and size <= _REMEMBERED_CHARACTERS:
+                return
+            if self.executions[name].task is None:
+                count, size = count - 1, size - self.executions.pop(name).size
 
     def kill(self) -> None:
         """End the session's process and accept no more runs."""
