@@ -150,7 +150,9 @@ def _step(console: Console, number: int, title: str, code: str = "", *, shown_li
     if code:
         lines = code.splitlines()
         left_out = [f"// … {len(lines) - shown_lines} more lines"] if len(lines) > shown_lines else []
-        console.print(Syntax("\n".join(lines[:shown_lines] + left_out), "javascript", background_color="default"))
+        console.print(
+            Syntax("\n".join(lines[:shown_lines] + left_out), "javascript", background_color="default", word_wrap=True)
+        )
 
 
 def _tell(console: Console, execution: Execution) -> None:

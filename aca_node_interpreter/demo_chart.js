@@ -20,7 +20,7 @@ for (var line = 0; line <= 12; line += 3) {
 values.forEach((value, i) => {
   var top = Math.round(height - margin - value * scale);
   fill(Math.round(margin + i * step + step * 0.15), top, Math.round(step * 0.7), height - margin - top,
-    (depth) => [60 + 40 * depth, 130 - 40 * depth, 70 + 120 * depth]);
+    (depth) => [79 - 43 * depth, 142 - 55 * depth, 247 - 50 * depth]);
 });
 fill(margin, height - margin, width - 2 * margin, 2, () => [70, 76, 86]);
 
