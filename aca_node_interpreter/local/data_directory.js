@@ -8,6 +8,7 @@ const childProcess = require("child_process");
 const fs = require("fs");
 const Module = require("module");
 const { fileURLToPath, pathToFileURL } = require("url");
+const { promisify } = require("util");
 
 const MOUNT = "/mnt/data";
 const directory = process.env.ACA_NODE_DATA;
@@ -66,15 +67,14 @@ if (typeof Module.registerHooks === "function") {
   });
 }
 
+function withRealDirectory(start) {
+  const map = (argument) => (argument && argument.cwd ? { ...argument, cwd: real(argument.cwd) } : argument);
+  return (...args) => start(...args.map(map));
+}
+
 for (const name of ["exec", "execFile", "execFileSync", "execSync", "fork", "spawn", "spawnSync"]) {
   const original = childProcess[name];
-  const patched = (...args) =>
-    original(...args.map((argument) => (argument && argument.cwd ? { ...argument, cwd: real(argument.cwd) } : argument)));
-  // util.promisify finds its own version of exec and execFile there.
-  for (const key of Reflect.ownKeys(original)) {
-    const property = Object.getOwnPropertyDescriptor(original, key);
-    if (property.configurable) Object.defineProperty(patched, key, property);
-  }
-  childProcess[name] = patched;
+  childProcess[name] = withRealDirectory(original);
+  if (original[promisify.custom]) childProcess[name][promisify.custom] = withRealDirectory(original[promisify.custom]);
 }
 Module.syncBuiltinESMExports();

@@ -42,7 +42,9 @@ def test_a_name_outside_the_documented_set_is_refused(remote: Remote, name: str)
 
 @pytest.mark.parametrize("name", ['quo"te', "it's", "a:b", "a+b", "line\nbreak", "\t", "-rf", "*"])
 def test_a_name_that_only_code_can_make_is_downloaded_and_deleted(remote: Remote, name: str) -> None:
-    remote.value(f"fs.writeFileSync('/mnt/data/' + decodeURIComponent('{quote(name, safe='')}'.replace(\"'\", '%27')), 'x')")
+    remote.value(
+        f"fs.writeFileSync('/mnt/data/' + decodeURIComponent('{quote(name, safe='')}'.replace(\"'\", '%27')), 'x')"
+    )
     assert remote.names() == [name]
     place = f"/files/{quote(name, safe='')}"
     assert remote.call("GET", f"{place}/content", version=NEWEST).content == b"x"
@@ -53,7 +55,9 @@ def test_a_name_that_only_code_can_make_is_downloaded_and_deleted(remote: Remote
 def test_a_name_that_leads_elsewhere_is_refused(remote: Remote, name: str) -> None:
     for path in (f"/files/{name}/content", f"/files/{name}", f"/files/content/{name}"):
         answer = remote.http.build_request("GET", path, params={"identifier": remote.identifier})
-        answer.url = answer.url.copy_with(raw_path=f"{path}?identifier={remote.identifier}&api-version={NEWEST}".encode())
+        answer.url = answer.url.copy_with(
+            raw_path=f"{path}?identifier={remote.identifier}&api-version={NEWEST}".encode()
+        )
         assert remote.http.send(answer).status_code == 400, path
 
 
@@ -97,7 +101,12 @@ def test_a_folder_with_a_dot_is_refused(remote: Remote, path: str) -> None:
 
 
 def test_a_missing_file_is_not_found(remote: Remote) -> None:
-    for method, path in [("GET", "/files/no"), ("GET", "/files/no/content"), ("GET", "/files/content/no"), ("DELETE", "/files/no")]:
+    for method, path in [
+        ("GET", "/files/no"),
+        ("GET", "/files/no/content"),
+        ("GET", "/files/content/no"),
+        ("DELETE", "/files/no"),
+    ]:
         assert remote.call(method, path, version=NEWEST).status_code == 404
     assert remote.call("GET", "/files", version=NEWEST, params={"path": "no"}).status_code == 404
 
@@ -160,7 +169,10 @@ def test_a_file_over_the_limit_is_refused_while_it_comes(remote: Remote) -> None
         ({"content-type": "application/json"}, b"{}"),
         ({"content-type": "multipart/form-data"}, b""),
         ({"content-type": "multipart/form-data; boundary=x"}, b"nothing"),
-        ({"content-type": "multipart/form-data; boundary=x"}, b'--x\r\nContent-Disposition: form-data; name="a"\r\n\r\n1\r\n--x--\r\n'),
+        (
+            {"content-type": "multipart/form-data; boundary=x"},
+            b'--x\r\nContent-Disposition: form-data; name="a"\r\n\r\n1\r\n--x--\r\n',
+        ),
     ],
 )
 def test_a_form_without_a_file_is_refused(remote: Remote, headers: dict[str, str], body: bytes) -> None:
@@ -191,7 +203,10 @@ def test_planted_links_and_devices_lead_nowhere(remote: Remote, tmp_path: Path) 
         assert remote.call("GET", f"/files/{name}/content", version=NEWEST).status_code == 404
         assert remote.call("GET", f"/files/{name}", version=NEWEST).status_code == 404
     for folder in ("parent", f"root{tmp_path}"):
-        assert remote.call("GET", "/files/canary/content", version=NEWEST, params={"path": folder}).status_code in (400, 404)
+        assert remote.call("GET", "/files/canary/content", version=NEWEST, params={"path": folder}).status_code in (
+            400,
+            404,
+        )
         assert remote.call("GET", "/files", version=NEWEST, params={"path": folder}).status_code in (400, 404)
         assert remote.call("DELETE", "/files/canary", version=NEWEST, params={"path": folder}).status_code in (400, 404)
         assert remote.upload("new", b"", params={"path": folder}).status_code == 400

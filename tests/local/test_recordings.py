@@ -43,7 +43,14 @@ def test_every_recorded_call_is_answered_alike(remote: Remote, recordings: list[
         recorded = call["response_body"]
         if recorded.startswith("{"):
             assert shape(answer.json()) == shape(json.loads(recorded)), where
-            for key in ('"stdout":"Hello world', '"size":7', '"sizeInBytes":7', '"type":"file"', '"type":"",', "text/plain; charset=utf-8"):
+            for key in (
+                '"stdout":"Hello world',
+                '"size":7',
+                '"sizeInBytes":7',
+                '"type":"file"',
+                '"type":"",',
+                "text/plain; charset=utf-8",
+            ):
                 assert (key in answer.text.replace(": ", ":")) == (key in recorded), (where, key)
         else:
             assert answer.text == recorded, where

@@ -1,0 +1,173 @@
+"""What code in a session can't reach. Harmless attempts are first shown to succeed without isolation."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from aca_node_interpreter.local import LocalPool
+from tests.local.remote import NEWEST, Remote
+
+
+@pytest.fixture(scope="module")
+def open_pool() -> Iterator[httpx.Client]:
+    """A pool without any isolation."""
+    with LocalPool(isolation="none") as pool:
+        assert pool.isolation == "none"
+        headers = {"Authorization": f"Bearer {pool.token}"}
+        with httpx.Client(base_url=pool.endpoint, headers=headers, timeout=60) as http:
+            yield http
+
+
+@pytest.fixture
+def exposed(open_pool: httpx.Client) -> Remote:
+    """A session without isolation."""
+    return Remote(open_pool, "exposed")
+
+
+@pytest.fixture
+def listener() -> Iterator[int]:
+    """A server on the host's loopback; gives its port."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(10)
+
+        def answer() -> None:
+            while True:
+                try:
+                    connection, _ = server.accept()
+                except OSError:
+                    return
+                connection.close()
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        yield server.getsockname()[1]
+        server.shutdown(socket.SHUT_RDWR)
+        thread.join()
+
+
+def test_the_level_in_force_is_told(needs_bubblewrap: None, pool: LocalPool) -> None:
+    assert pool.isolation == "bubblewrap"
+
+
+def test_the_hosts_files_are_absent(needs_bubblewrap: None, remote: Remote, exposed: Remote, tmp_path: Path) -> None:
+    canary = tmp_path / "canary"
+    canary.write_text("secret")
+    read = f"fs.readFileSync('{canary}', 'utf8')"
+    assert exposed.value(read) == "'secret'"
+    assert "ENOENT" in remote.run(read)["stderr"]
+    for path in ("/etc/shadow", str(Path.home()), str(Path(__file__).parent), "/proc/1/root" + str(canary)):
+        assert remote.run(f"fs.statSync('{path}')")["status"] == "Failed", path
+
+
+def test_the_system_is_read_only(needs_bubblewrap: None, remote: Remote) -> None:
+    for path in ("/usr/x", "/opt/aca-node/bin/npm", "/opt/aca-node/kernel.js", "/etc/passwd", "/bin/sh"):
+        assert remote.run(f"fs.appendFileSync('{path}', 'x')")["status"] == "Failed", path
+    assert remote.value("fs.writeFileSync('/tmp/x', 'x'); fs.readFileSync('/tmp/x', 'utf8')") == "'x'"
+
+
+def test_the_hosts_processes_and_environment_are_invisible(
+    needs_bubblewrap: None, remote: Remote, exposed: Remote
+) -> None:
+    file = f"/proc/{os.getpid()}/cmdline"
+    see = f"fs.existsSync('{file}') && fs.readFileSync('{file}', 'utf8').includes('pytest')"
+    assert exposed.value(see) == "true"
+    assert remote.value(see) == "false"
+    names = "Object.keys(process.env).filter(name => !name.startsWith('npm_config_')).sort().join()"
+    assert remote.value(names) == "'HOME,LANG,PATH,PWD,TMPDIR,TZ'"
+    assert remote.value("os.hostname()") == "'aca-node'"
+
+
+def test_there_is_no_network_without_egress(
+    needs_bubblewrap: None, remote: Remote, exposed: Remote, listener: int
+) -> None:
+    connect = f"""$$.async(); var socket = net.connect({listener}, '127.0.0.1');
+        socket.on('connect', () => $$.done('connected')).on('error', error => $$.done(error.code))"""
+    assert exposed.value(connect) == "'connected'"
+    assert remote.value(connect) == "'ECONNREFUSED'"
+    assert remote.value("Object.values(os.networkInterfaces()).flat().every(it => it.internal)") == "true"
+
+
+def test_there_are_no_rights_to_win_back(needs_bubblewrap: None, remote: Remote) -> None:
+    status = remote.value("fs.readFileSync('/proc/self/status', 'utf8')")
+    assert "CapEff:\\t0000000000000000" in status
+    assert "NoNewPrivs:\\t1" in status
+    nested = "child_process.spawnSync('unshare', ['-U', 'true']).status"
+    assert remote.value(nested) != "0"
+
+
+def test_a_daemon_ends_with_its_session(needs_bubblewrap: None, remote: Remote) -> None:
+    mark = f"4{os.getpid()}"
+    remote.value(f"child_process.spawn('sleep', ['{mark}'], {{detached: true, stdio: 'ignore'}}).unref(); 1")
+    assert sleeping(mark)
+    remote.call("DELETE", "/session", version=NEWEST)
+    deadline = time.monotonic() + 5
+    while sleeping(mark):
+        assert time.monotonic() < deadline
+
+
+def sleeping(mark: str) -> bool:
+    """Tell whether a process on this machine was started with `mark`."""
+    for file in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            if file.read_bytes().split(b"\0")[:2] == [b"sleep", mark.encode()]:
+                return True
+        except OSError:
+            continue
+    return False
+
+
+def test_tmp_is_bounded(needs_bubblewrap: None, remote: Remote) -> None:
+    run = remote.run("var mb = Buffer.alloc(1 << 20); for (let i = 0; i < 300; i++) fs.appendFileSync('/tmp/big', mb)")
+    assert "ENOSPC" in run["stderr"]
+
+
+MAPPED = [
+    ("fs.writeFileSync('/mnt/data/a.txt', 'a'); fs.readFileSync('/mnt/data/a.txt', 'utf8')", "'a'"),
+    ("$$.async(); fs.writeFile('/mnt/data/b.txt', 'b', error => $$.done(error))", "null"),
+    ("$$.sendResult(fs.promises.readFile('/mnt/data/b.txt', 'utf8'))", "'b'"),
+    ("$$.sendResult(require('fs/promises').readdir('/mnt/data'))", "[ 'a.txt', 'b.txt' ]"),
+    ("fs.readFileSync(Buffer.from('/mnt/data/a.txt')).length", "1"),
+    ("fs.readFileSync(new URL('file:///mnt/data/a.txt')).length", "1"),
+    ("fs.renameSync('/mnt/data/a.txt', '/mnt/data/c.txt'); fs.existsSync('/mnt/data/c.txt')", "true"),
+    ("fs.writeFileSync('/mnt/data/x.js', 'module.exports = 42'); require('/mnt/data/x.js')", "42"),
+    ("require('module').createRequire('/mnt/data/session.js')('./x.js')", "42"),
+    ("process.chdir('/mnt/data'); fs.existsSync('x.js')", "true"),
+    ("child_process.execSync('ls', {cwd: '/mnt/data', encoding: 'utf8'}).split('\\n')[0]", "'b.txt'"),
+    (
+        "child_process.execFileSync(process.execPath, ['-p', \"fs.existsSync('/mnt/data/x.js')\"]).toString()",
+        "'true\\n'",
+    ),
+    ("$$.async(); fs.createReadStream('/mnt/data/x.js').on('data', data => $$.done(data.length))", "19"),
+    ("new fs.ReadStream('/mnt/data/x.js') instanceof fs.ReadStream", "true"),
+    ("$$.sendResult(util.promisify(child_process.exec)('echo hi').then(it => it.stdout))", "'hi\\n'"),
+    ("fs.existsSync('/mnt/database')", "false"),
+]
+
+
+def test_without_isolation_the_data_directory_is_mapped(exposed: Remote) -> None:
+    exposed.call("DELETE", "/session", version=NEWEST)
+    for code, value in MAPPED:
+        assert exposed.value(code) == value, code
+    assert exposed.names() == ["b.txt", "c.txt", "x.js"]
+
+
+def test_the_same_works_with_a_mount(needs_bubblewrap: None, remote: Remote) -> None:
+    for code, value in MAPPED:
+        assert remote.value(code) == value, code
+
+
+def test_with_egress_sessions_have_the_hosts_network(needs_bubblewrap: None, listener: int) -> None:
+    connect = f"""$$.async(); net.connect({listener}, 'localhost')
+        .on('connect', () => $$.done('connected')).on('error', error => $$.done(error.code))"""
+    with LocalPool(egress=True) as pool:
+        headers = {"Authorization": f"Bearer {pool.token}"}
+        with httpx.Client(base_url=pool.endpoint, headers=headers, timeout=60) as http:
+            assert Remote(http, "egress").value(connect) == "'connected'"

@@ -1,0 +1,201 @@
+"""Starting and stopping: nothing is left, whatever happens."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from aca_node_interpreter.errors import LocalPoolError
+from aca_node_interpreter.local import LocalPool
+from tests.local.remote import Remote
+
+
+@pytest.fixture
+def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A temporary directory that only this test's pools use."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    return tmp_path
+
+
+def processes(scratch: Path) -> list[str]:
+    """Name the processes that have to do with pools below `scratch`."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            text = (folder / "cmdline").read_bytes() + (folder / "environ").read_bytes()
+        except OSError:
+            continue
+        if str(scratch).encode() in text and "pytest" not in text.decode(errors="replace"):
+            found.append(folder.name)
+    return found
+
+
+def gone(scratch: Path) -> bool:
+    """Tell whether all of them end; the kernel takes milliseconds to end a whole process namespace."""
+    deadline = time.monotonic() + 5
+    while processes(scratch) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return not processes(scratch)
+
+
+def use(pool: LocalPool) -> None:
+    headers = {"Authorization": f"Bearer {pool.token}"}
+    with httpx.Client(base_url=pool.endpoint, headers=headers, timeout=60) as http:
+        assert (
+            Remote(http, "life").value(
+                "fs.mkdirSync('/mnt/data/a/b', {recursive: true}); fs.chmodSync('/mnt/data/a', 0); 1"
+            )
+            == "1"
+        )
+
+
+def test_stopping_leaves_nothing_and_the_pool_starts_again(scratch: Path, isolation: Any) -> None:
+    threads = set(threading.enumerate())
+    descriptors = len(list(Path("/proc/self/fd").iterdir()))
+    pool = LocalPool(isolation=isolation)
+    for _ in range(2):
+        pool.start()
+        pool.start()
+        use(pool)
+        pool.stop()
+        pool.stop()
+        assert list(scratch.iterdir()) == []
+        assert gone(scratch)
+        assert set(threading.enumerate()) == threads
+        assert len(list(Path("/proc/self/fd").iterdir())) == descriptors
+
+
+def test_stopping_ends_what_runs(scratch: Path, isolation: Any) -> None:
+    with LocalPool(isolation=isolation) as pool:
+        headers = {"Authorization": f"Bearer {pool.token}"}
+        http = httpx.Client(base_url=pool.endpoint, headers=headers, timeout=60)
+        thread = threading.Thread(target=lambda: answers.append(Remote(http, "life").run("while (true) {}")))
+        answers: list[dict[str, Any]] = []
+        thread.start()
+        time.sleep(0.3)
+        started = time.monotonic()
+    assert time.monotonic() - started < 5
+    thread.join(5)
+    http.close()
+    assert [answer["stderr"] for answer in answers] == ["Execution aborted"]
+    assert gone(scratch)
+
+
+async def test_the_callers_event_loop_is_not_blocked(isolation: Any) -> None:
+    ticks = 0
+
+    async def tick() -> None:
+        nonlocal ticks
+        while True:
+            ticks += 1
+            await asyncio.sleep(0.005)
+
+    ticking = asyncio.create_task(tick())
+    async with LocalPool(isolation=isolation) as pool:
+        assert pool.endpoint.startswith("http://127.0.0.1:")
+        started = ticks
+    ticking.cancel()
+    assert started > 5
+
+
+SCRIPT = """
+import os, signal, sys, threading
+from aca_node_interpreter.local import LocalPool
+pool = LocalPool(isolation=sys.argv[1]); pool.start()
+print("ready", flush=True)
+{ending}
+"""
+
+
+@pytest.mark.parametrize(
+    ("ending", "code"),
+    [("", 0), ("sys.exit(3)", 3), ("raise RuntimeError", 1), ("signal.raise_signal(signal.SIGINT)", -signal.SIGINT)],
+)
+def test_the_end_of_the_interpreter_stops_the_pool(scratch: Path, isolation: str, ending: str, code: int) -> None:
+    command = [sys.executable, "-W", "error", "-c", SCRIPT.format(ending=ending), isolation]
+    done = subprocess.run(
+        command, env={**os.environ, "TMPDIR": str(scratch)}, capture_output=True, text=True, timeout=30
+    )
+    assert (done.stdout, done.returncode) == ("ready\n", code), done.stderr
+    assert "ResourceWarning" not in done.stderr
+    assert list(scratch.iterdir()) == []
+    assert gone(scratch)
+
+
+def test_a_killed_pool_leaves_no_process_and_the_next_one_removes_its_directory(scratch: Path, isolation: str) -> None:
+    command = [sys.executable, "-c", SCRIPT.format(ending="threading.Event().wait()"), isolation]
+    with subprocess.Popen(command, env={**os.environ, "TMPDIR": str(scratch)}, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
+        process.kill()
+    assert gone(scratch)
+    abandoned = list(scratch.iterdir())
+    assert len(abandoned) == 1
+    with LocalPool(isolation=isolation), LocalPool(isolation=isolation):  # type: ignore[arg-type]
+        assert abandoned[0] not in scratch.iterdir()
+        # But not that of a pool that lives.
+        assert len(list(scratch.iterdir())) == 2
+
+
+def test_a_taken_port_is_told() -> None:
+    with LocalPool(isolation="none") as pool:
+        port = int(pool.endpoint.rpartition(":")[2])
+        with pytest.raises(LocalPoolError, match=f"can't listen on port {port}"):
+            LocalPool(isolation="none", port=port).start()
+
+
+def test_a_chosen_port_and_token_are_used() -> None:
+    with LocalPool(isolation="none") as pool:
+        port = int(pool.endpoint.rpartition(":")[2])
+    with LocalPool(isolation="none", port=port, token="chosen", ready_sessions=0) as pool:
+        assert (pool.endpoint, pool.token) == (f"http://127.0.0.1:{port}", "chosen")
+
+
+def test_a_pool_that_is_not_running_has_no_endpoint() -> None:
+    with pytest.raises(LocalPoolError, match="not running"):
+        _ = LocalPool().endpoint
+
+
+def test_what_is_missing_is_named(monkeypatch: pytest.MonkeyPatch, scratch: Path) -> None:
+    monkeypatch.setattr("aca_node_interpreter.local.sandbox.find_bubblewrap", list)
+    with pytest.raises(LocalPoolError, match=r'bubblewrap is not installed.*isolation="none"'):
+        LocalPool().start()
+    monkeypatch.setattr("aca_node_interpreter.local.sandbox.find_bubblewrap", lambda: ["/bin/false"])
+    with pytest.raises(LocalPoolError, match=r"can't start Node\.js here"):
+        LocalPool(isolation="bubblewrap").start()
+    assert list(scratch.iterdir()) == []
+
+
+def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(LocalPoolError, match=r'pip install "aca-node-interpreter\[local\]"'):
+        LocalPool()
+
+
+def test_importing_the_package_is_cheap() -> None:
+    heavy = "{'asyncio', 'starlette', 'uvicorn', 'httpx'}"
+    check = f"import sys, aca_node_interpreter.local; print(list({heavy} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
+def test_a_start_that_fails_leaves_nothing(scratch: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    broken = scratch / "kernel.js"
+    broken.write_text("throw new Error('broken kernel')")
+    monkeypatch.setattr("aca_node_interpreter.local.sandbox._KERNEL", broken)
+    threads = set(threading.enumerate())
+    with pytest.raises(LocalPoolError, match="broken kernel"):
+        LocalPool(isolation="none").start()
+    assert [path.name for path in scratch.iterdir()] == ["kernel.js"]
+    assert set(threading.enumerate()) == threads
