@@ -163,21 +163,20 @@ class Call:
         session = self._allocate(timing)
         body = shapes.execution(execution_id, session.identifier, wish.execution_type, None)
         execution = Execution(body)
-        session.remember(execution_id, execution)
-        # A task of its own: the run goes on when the caller goes away.
-        execution.task = asyncio.ensure_future(self._finish(session, wish, execution))
+        session.executions[execution_id] = execution
         headers = {}
         if wish.is_asynchronous:
-            result = None
+            execution.task = asyncio.ensure_future(self._finish(session, wish, execution))
         else:
-            result = await asyncio.shield(execution.task)
+            result = await self._finish(session, wish, execution)
+            body = execution.body
             headers = timing.headers(session, result)
         if wish.is_asynchronous or self._newest:
             query = {"api-version": self._version, "identifier": session.identifier}
             place = Match(name=execution_id, prefix=self._found.prefix)
             headers |= {"operation-id": execution_id, "operation-location": self._app.location(place, query)}
         status = 200 if self._newest else 202
-        return _json(body if result is None else execution.body, status=status, headers=headers)
+        return _json(body, status=status, headers=headers)
 
     async def _finish(self, session: Session, wish: ExecuteRequest, execution: Execution) -> Result:
         try:
@@ -185,10 +184,8 @@ class Call:
         except KernelStartError as error:
             result = Result(succeeded=False, stdout="", stderr=str(error), value="", milliseconds=0)
         running = execution.body
-        execution.body = shapes.execution(running["id"], running["identifier"], running["executionType"], result)
-        execution.task = None
-        execution.size = len(result.stdout) + len(result.stderr)
-        session.forget_oldest()
+        body = shapes.execution(running["id"], running["identifier"], running["executionType"], result)
+        session.finish(execution, body, len(result.stdout) + len(result.stderr))
         return result
 
     async def _run(self, session: Session, wish: ExecuteRequest) -> Result:

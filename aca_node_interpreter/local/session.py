@@ -25,7 +25,9 @@ class Execution:
     """One run as the API shows it; `body` is what GET answers with."""
 
     body: dict[str, Any]
+    finished: bool = False
     task: asyncio.Task[Any] | None = None
+    """Keeps an asynchronous run from being garbage-collected."""
     size: int = 0
     """Characters of output that the body holds."""
 
@@ -50,6 +52,7 @@ class Session:
         (self.directory / "data").mkdir(parents=True)
         self.files = DataDirectory(self.directory / "data")
         self._lock = asyncio.Lock()
+        self._remembered_size = 0
         self._starting: asyncio.Task[Kernel] | None = None
 
     async def kernel(self) -> Kernel:
@@ -97,20 +100,16 @@ class Session:
             self.running -= 1
             self.accessed = time.time()
 
-    def remember(self, execution_id: str, execution: Execution) -> None:
-        """Keep an execution for GET."""
-        self.executions[execution_id] = execution
-        self.forget_oldest()
-
-    def forget_oldest(self) -> None:
-        """Forget the oldest finished executions when there are too many, or too much output of them."""
-        *older, _newest = self.executions
-        count, size = len(self.executions), sum(execution.size for execution in self.executions.values())
-        for name in older:
-            if count <= _REMEMBERED_EXECUTIONS and size <= _REMEMBERED_CHARACTERS:
+    def finish(self, execution: Execution, body: dict[str, Any], size: int) -> None:
+        """Give an execution its last body, and forget the oldest ones when it gets too much."""
+        execution.body, execution.size, execution.finished = body, size, True
+        self._remembered_size += size
+        for name, old in list(self.executions.items())[:-1]:
+            if len(self.executions) <= _REMEMBERED_EXECUTIONS and self._remembered_size <= _REMEMBERED_CHARACTERS:
                 return
-            if self.executions[name].task is None:
-                count, size = count - 1, size - self.executions.pop(name).size
+            if old.finished:
+                del self.executions[name]
+                self._remembered_size -= old.size
 
     def kill(self) -> None:
         """End the session's process and accept no more runs."""

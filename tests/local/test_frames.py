@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aca_node_interpreter.local import frames
@@ -17,6 +17,11 @@ def encode(kind: int, payload: bytes) -> bytes:
     return bytes([kind]) + len(payload).to_bytes(4, "big") + payload
 
 
+# The examples are kept nowhere: the checkout may be read-only.
+forgetful = settings(database=None)
+
+
+@forgetful
 @given(st.lists(st.tuples(KINDS, st.binary(max_size=40)), max_size=8), st.integers(1, 20))
 def test_frames_survive_being_cut_anywhere(sent: list[tuple[int, bytes]], size: int) -> None:
     stream = b"".join(encode(*frame) for frame in sent)
@@ -25,6 +30,7 @@ def test_frames_survive_being_cut_anywhere(sent: list[tuple[int, bytes]], size: 
     assert received == sent
 
 
+@forgetful
 @given(st.binary(max_size=200))
 def test_any_bytes_are_frames_or_an_error(data: bytes) -> None:
     try:
@@ -35,6 +41,7 @@ def test_any_bytes_are_frames_or_an_error(data: bytes) -> None:
         pass
 
 
+@forgetful
 @given(st.text())
 def test_a_run_carries_any_text(code: str) -> None:
     frame = frames.encode_run(1, code)

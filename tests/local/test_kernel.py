@@ -158,7 +158,8 @@ def test_dynamic_import_fails_as_hosted(remote: Remote) -> None:
 
 def test_what_bypasses_the_streams_is_lost_as_hosted(remote: Remote) -> None:
     run = remote.run(
-        "fs.writeSync(1, 'lost'); fs.writeSync(2, 'lost'); child_process.spawnSync('echo', ['lost'], {stdio: 'inherit'}).status"
+        "fs.writeSync(1, 'lost'); fs.writeSync(2, 'lost');"
+        "child_process.spawnSync('echo', ['lost'], {stdio: 'inherit'}).status"
     )
     assert (run["stdout"], run["stderr"], run["executionResult"]) == ("", "", "0")
 
