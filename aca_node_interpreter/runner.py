@@ -16,17 +16,19 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import mkdtemp
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from .artifacts import ArtifactDirectory
 from .auth import Credential, TokenProvider, TokenSource
 from .client import AsyncSessionPoolClient, FileSource, SessionPoolClient
 from .endpoint import Endpoint, checked_identifier, new_identifier
 from .errors import AcaNodeError
-from .local import LocalPool
 from .models import RemoteFile
 from .operations import CURRENT_API, SessionCalls, checked_timeout
 from .session import Limits, Run, Session
+
+if TYPE_CHECKING:
+    from .local import LocalPool
 
 ENDPOINT_VARIABLE = "ACA_POOL_MANAGEMENT_ENDPOINT"
 TOKEN_VARIABLE = "ACA_POOL_TOKEN"  # noqa: S105  # the variable's name, not a token
@@ -203,6 +205,8 @@ class SessionRunner:
                 _log.info("JavaScript runs in the session pool %s", named)
         else:
             if pool is None:
+                from .local import LocalPool
+
                 pool = LocalPool(egress=settings.egress, isolation=settings.isolation)
                 pool.start()
                 _log.info("JavaScript runs in the embedded session pool; %s is not set", ENDPOINT_VARIABLE)

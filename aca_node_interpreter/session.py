@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from base64 import b64decode
 from binascii import Error as Base64Error
+from collections.abc import Callable
 from dataclasses import InitVar, dataclass, field
 from datetime import datetime
 
@@ -139,22 +140,25 @@ def _finished(
     limits: Limits,
 ) -> Run:
     """Word a run for the model; what the model does not get to read whole is saved."""
-    try:
-        if isinstance(execution.result, Image):
-            name = f"image.{local_format(execution.result)}"
-            artifacts.append(saved_in.save(name, b64decode(execution.result.base64_data, validate=True)))
-        whole = output.text_of(execution)
-        text = output.abridged(output.without_base64(whole), limit=limits.output_chars)
-        if text != whole:
-            artifacts.append(saved_in.save("output.txt", whole.encode()))
-    except (OSError, Base64Error) as error:
-        problems.append(f"what the run printed or returned: {_reason(error)}")
+
+    def save(name: str, content: Callable[[], bytes]) -> None:
+        try:
+            artifacts.append(saved_in.save(name, content()))
+        except (OSError, Base64Error) as error:
+            problems.append(f"{name}: {_reason(error)}")
+
+    if isinstance(image := execution.result, Image):
+        save(f"image.{_suffix(image)}", lambda: b64decode("".join(image.base64_data.split()), validate=True))
+    whole = output.text_of(execution)
+    text = output.abridged(output.without_base64(whole), limit=limits.output_chars)
+    if text != whole:
+        save("output.txt", whole.encode)
     about = output.abridged(output.lines_about(artifacts, problems), limit=limits.output_chars)
     shown = "\n".join(part for part in (text, about) if part)
     return Run(execution, tuple(artifacts), tuple(problems), shown)
 
 
-def local_format(image: Image) -> str:
+def _suffix(image: Image) -> str:
     """Return the file suffix for a picture's format, which the session chose."""
     return image.format if media_type(f"image.{image.format}") == image.media_type else "png"
 
