@@ -111,6 +111,8 @@ async def test_the_callers_event_loop_is_not_blocked(isolation: Any) -> None:
 
 SCRIPT = """
 import os, signal, sys, threading
+# A job in a shell's background is started with Ctrl-C ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from aca_node_interpreter.local import LocalPool
 pool = LocalPool(isolation=sys.argv[1]); pool.start()
 print("ready", flush=True)
