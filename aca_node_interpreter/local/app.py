@@ -72,6 +72,9 @@ class PoolApp:
             response = _error_response(error)
         except KernelStartError as error:
             response = _error_response(ApiError(500, "SessionStartFailed", str(error)))
+        except OSError as error:
+            # A full disk, or no more descriptors: nothing that the request could be blamed for.
+            response = _error_response(ApiError(500, "InternalServerError", error.strerror or "I/O failed"))
         except ClientDisconnect:
             return
         await response(scope, receive, send)

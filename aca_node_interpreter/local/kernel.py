@@ -72,8 +72,10 @@ class Kernel:
             KernelStartError: it did not come up.
         """
         loop = asyncio.get_running_loop()
-        request_read, request_write = os.pipe()
-        reply_read, reply_write = os.pipe()
+        try:
+            (request_read, request_write), (reply_read, reply_write) = os.pipe(), os.pipe()
+        except OSError as error:
+            raise KernelStartError(f"Node.js did not start: {error}") from error
         parents = [os.fdopen(request_write, "wb", 0), os.fdopen(reply_read, "rb", 0)]
         launch = build(request_read, reply_write)
 

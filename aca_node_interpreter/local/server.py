@@ -6,28 +6,25 @@ import asyncio
 import atexit
 import concurrent.futures
 import contextlib
-import fcntl
 import importlib.util
 import os
 import secrets
 import socket
 import sys
-import tempfile
 import threading
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal
 
 from aca_node_interpreter.errors import LocalPoolError
+from aca_node_interpreter.local.directories import make_pool_directory
 from aca_node_interpreter.local.host_network import npmrc_files, read_host_network
 from aca_node_interpreter.local.node import INSTALL_HINT, find_node
 from aca_node_interpreter.local.sandbox import Sandbox, choose_bubblewrap, prepare
-from aca_node_interpreter.local.session import remove_tree
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-_DIRECTORY_PREFIX = "aca-node-pool-"
 _STOP_SECONDS = 30.0
 
 
@@ -112,7 +109,7 @@ class LocalPool:
             if self._running is not None:
                 return
             with contextlib.ExitStack() as undo:
-                directory = _make_directory(undo)
+                directory = make_pool_directory(undo)
                 sandbox = self._prepare(directory)
                 listener = undo.enter_context(_listen(self._port))
                 endpoint = f"http://127.0.0.1:{listener.getsockname()[1]}"
@@ -276,28 +273,3 @@ def _listen(port: int) -> socket.socket:
         listener.close()
         raise LocalPoolError(f"The embedded pool can't listen on port {port}: {error.strerror}.") from error
     return listener
-
-
-def _make_directory(undo: contextlib.ExitStack) -> Path:
-    """Make the pool's own directory, and remove those of pools that were killed."""
-    parent = Path(tempfile.gettempdir())
-    for abandoned in parent.glob(f"{_DIRECTORY_PREFIX}*"):
-        _remove_abandoned(abandoned)
-    directory = Path(tempfile.mkdtemp(prefix=_DIRECTORY_PREFIX)).resolve()
-    undo.callback(remove_tree, directory)
-    _lock(undo, directory)
-    return directory
-
-
-def _lock(undo: contextlib.ExitStack, directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    undo.callback(os.close, descriptor)
-    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-
-
-def _remove_abandoned(directory: Path) -> None:
-    with contextlib.ExitStack() as undo, contextlib.suppress(OSError):
-        if directory.lstat().st_uid == os.getuid() and not directory.is_symlink():
-            # The lock of a living pool is held.
-            _lock(undo, directory)
-            remove_tree(directory)

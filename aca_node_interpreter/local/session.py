@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import shutil
 import time
 import uuid
 from collections import OrderedDict
@@ -13,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from aca_node_interpreter.local.directories import remove_tree
 from aca_node_interpreter.local.files import DataDirectory
 from aca_node_interpreter.local.kernel import Kernel, KernelStartError, Outcome
 
@@ -135,19 +134,3 @@ async def _in_thread(function: Callable[[], None]) -> None:
     except RuntimeError:
         # The interpreter is exiting and starts no more threads; nobody else is kept waiting.
         function()
-
-
-def remove_tree(directory: Path) -> None:
-    """Remove a directory, also where a session took away its own rights to it."""
-    shutil.rmtree(directory, ignore_errors=True)
-    if not directory.exists():
-        return
-    for folder, _, _ in os.walk(directory):
-        for name in (folder, *(entry.path for entry in _folders(folder))):
-            os.chmod(name, 0o700)  # noqa: PTH101 - os.walk gives strings
-    shutil.rmtree(directory, ignore_errors=True)
-
-
-def _folders(folder: str) -> list[os.DirEntry[str]]:
-    with os.scandir(folder) as entries:
-        return [entry for entry in entries if entry.is_dir(follow_symlinks=False)]

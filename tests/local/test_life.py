@@ -201,3 +201,9 @@ def test_a_start_that_fails_leaves_nothing(scratch: Path, monkeypatch: pytest.Mo
         LocalPool(isolation="none").start()
     assert [path.name for path in scratch.iterdir()] == ["kernel.js"]
     assert set(threading.enumerate()) == threads
+
+
+def test_windows_is_told_that_it_has_to_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "platform", "win32")
+    with pytest.raises(LocalPoolError, match="not available on Windows yet"):
+        LocalPool()

@@ -1,0 +1,55 @@
+"""The pool's directory on this machine: made, locked while the pool lives, removed with what sessions left in it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+_PREFIX = "aca-node-pool-"
+
+
+def make_pool_directory(undo: contextlib.ExitStack) -> Path:
+    """Make a pool's own directory, removed by `undo`; remove those of pools that were killed."""
+    parent = Path(tempfile.gettempdir())
+    for abandoned in parent.glob(f"{_PREFIX}*"):
+        _remove_abandoned(abandoned)
+    directory = Path(tempfile.mkdtemp(prefix=_PREFIX)).resolve()
+    undo.callback(remove_tree, directory)
+    _lock(undo, directory)
+    return directory
+
+
+def _lock(undo: contextlib.ExitStack, directory: Path) -> None:
+    # Not on Windows, where this module must still be importable to say so.
+    import fcntl
+
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    undo.callback(os.close, descriptor)
+    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def _remove_abandoned(directory: Path) -> None:
+    with contextlib.ExitStack() as undo, contextlib.suppress(OSError):
+        if directory.lstat().st_uid == os.getuid() and not directory.is_symlink():
+            # The lock of a living pool is held.
+            _lock(undo, directory)
+            remove_tree(directory)
+
+
+def remove_tree(directory: Path) -> None:
+    """Remove a directory, also where a session took away its own rights to it."""
+    shutil.rmtree(directory, ignore_errors=True)
+    if not directory.exists():
+        return
+    for folder, _, _ in os.walk(directory):
+        for name in (folder, *(entry.path for entry in _folders(folder))):
+            os.chmod(name, 0o700)  # noqa: PTH101 - os.walk gives strings
+    shutil.rmtree(directory, ignore_errors=True)
+
+
+def _folders(folder: str) -> list[os.DirEntry[str]]:
+    with os.scandir(folder) as entries:
+        return [entry for entry in entries if entry.is_dir(follow_symlinks=False)]
