@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
+import subprocess
 import tempfile
 from pathlib import Path
 
@@ -40,16 +40,15 @@ def _remove_abandoned(directory: Path) -> None:
 
 
 def remove_tree(directory: Path) -> None:
-    """Remove a directory, also where a session took away its own rights to it."""
-    shutil.rmtree(directory, ignore_errors=True)
-    if not directory.exists():
-        return
-    for folder, _, _ in os.walk(directory):
-        for name in (folder, *(entry.path for entry in _folders(folder))):
-            os.chmod(name, 0o700)  # noqa: PTH101 - os.walk gives strings
-    shutil.rmtree(directory, ignore_errors=True)
+    """Remove a directory, also where a session took away its own rights to it or nested folders without end.
+
+    `rm` and `chmod` walk such a tree with a few descriptors; Python's own functions open one for each level.
+    """
+    _call("rm", "-rf", directory)
+    if directory.exists():
+        _call("chmod", "-R", "u+rwx", directory)
+        _call("rm", "-rf", directory)
 
 
-def _folders(folder: str) -> list[os.DirEntry[str]]:
-    with os.scandir(folder) as entries:
-        return [entry for entry in entries if entry.is_dir(follow_symlinks=False)]
+def _call(*command: str | Path) -> None:
+    subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)

@@ -18,6 +18,9 @@ _DIRECTORY_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 # Non-blocking, or opening a fifo would wait for its other end.
 _FILE_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
+# A session can nest folders without end; nobody's files lie this deep.
+_LISTED_DEPTH = 64
+
 
 @dataclass(frozen=True)
 class FileEntry:
@@ -45,8 +48,13 @@ class DataDirectory:
         Raises:
             OSError: there is no such folder.
         """
-        with self._open_folder(folder) as descriptor:
-            return list(_walk(descriptor, folder, recursive=recursive))
+        entries: list[FileEntry] = []
+        for name, entry in self._scan(folder):
+            entries.append(entry)
+            if recursive and entry.is_directory and len(folder) < _LISTED_DEPTH:
+                with suppress(OSError):  # it was removed, or turned into something else
+                    entries += self.list((*folder, name), recursive=True)
+        return entries
 
     def stat(self, folder: tuple[str, ...], name: str) -> FileEntry:
         """Describe one file or directory.
@@ -96,6 +104,13 @@ class DataDirectory:
             raise FileNotFoundError(name)
         return entry
 
+    def _scan(self, folder: tuple[str, ...]) -> Iterator[tuple[str, FileEntry]]:
+        """Describe what lies in one folder; it is closed again before anybody looks deeper."""
+        with self._open_folder(folder) as descriptor:
+            names = sorted(os.listdir(descriptor))  # noqa: PTH208 - pathlib knows no descriptors
+            entries = [_entry(descriptor, folder, name) for name in names]
+        return ((name, entry) for name, entry in zip(names, entries, strict=True) if entry is not None)
+
     @contextmanager
     def _open_folder(self, folder: tuple[str, ...], *, create: bool = False) -> Iterator[int]:
         descriptor = os.open(self._root, _DIRECTORY_FLAGS)
@@ -110,23 +125,6 @@ class DataDirectory:
             yield descriptor
         finally:
             os.close(descriptor)
-
-
-def _walk(descriptor: int, folder: tuple[str, ...], *, recursive: bool) -> Iterator[FileEntry]:
-    for name in sorted(os.listdir(descriptor)):
-        entry = _entry(descriptor, folder, name)
-        if entry is None:
-            continue
-        yield entry
-        if recursive and entry.is_directory:
-            try:
-                below = os.open(name, _DIRECTORY_FLAGS, dir_fd=descriptor)
-            except OSError:
-                continue
-            try:
-                yield from _walk(below, (*folder, name), recursive=True)
-            finally:
-                os.close(below)
 
 
 def _entry(descriptor: int, folder: tuple[str, ...], name: str) -> FileEntry | None:

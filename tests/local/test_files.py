@@ -214,3 +214,10 @@ def test_planted_links_and_devices_lead_nowhere(remote: Remote, tmp_path: Path) 
     assert remote.upload("leaf", b"mine").status_code == 200
     assert canary.read_text() == "secret"
     assert [path.name for path in tmp_path.iterdir()] == ["canary"]
+
+
+def test_folders_without_end_cost_the_pool_nothing(remote: Remote) -> None:
+    remote.value("for (var i = 0; i < 1500; i++) { fs.mkdirSync('d'); process.chdir('d') }; process.chdir('/mnt/data')")
+    answer = remote.call("GET", "/files", version=NEWEST, params={"recursive": "true"})
+    assert answer.status_code == 200
+    assert len(answer.json()["value"]) == 65
