@@ -31,6 +31,9 @@ class Status(str, Enum):
     FAILED = "Failed"
     CANCELED = "Canceled"
 
+    def __str__(self) -> str:
+        return self.value
+
     @property
     def is_final(self) -> bool:
         """Tell whether the execution is over."""

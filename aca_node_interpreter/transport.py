@@ -5,6 +5,8 @@ No other module but `auth` and `client` knows httpx.
 
 from __future__ import annotations
 
+import logging
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -21,6 +23,24 @@ _WRITE_TIMEOUT = 60.0  # seconds without progress
 
 _PAUSES = (0.2, 1.0)
 """Seconds before a call is sent again, and so how often that is done."""
+
+
+_IDENTIFIER = re.compile(r"(?<=[?&]identifier=)[^&]*")
+
+
+class _WithoutIdentifier(logging.Filter):
+    """httpx logs every URL at INFO; a session's identifier is a key and does not belong in a log."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Let every record pass, without the identifier."""
+        if isinstance(record.args, tuple):
+            record.args = tuple(
+                _IDENTIFIER.sub("…", str(each)) if isinstance(each, httpx.URL) else each for each in record.args
+            )
+        return True
+
+
+logging.getLogger("httpx").addFilter(_WithoutIdentifier())
 
 
 def settings(endpoint: Endpoint) -> dict[str, Any]:

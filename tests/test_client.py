@@ -182,6 +182,15 @@ def test_no_error_shows_the_identifier_the_token_or_a_url(client_class: Any) -> 
     assert not [secret for secret in ("my-session", "hunter2", "http", "/subscriptions") if secret in shown]
 
 
+def test_no_log_shows_the_identifier_the_token_or_code(client_class: Any, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    with serve(lambda _: Response(200, succeeded())) as server:
+        with client_class(server.url, token="hunter2", session_id="my-session") as client:
+            client.execute("the.code()")
+    assert "/executions?identifier=…&api-version" in caplog.text
+    assert not [secret for secret in ("my-session", "hunter2", "the.code") if secret in caplog.text]
+
+
 @pytest.mark.parametrize("body", [b"", b"not json", b"[]", b'{"properties":{}}', b"[" * 100_000])
 def test_an_answer_of_something_else_is_a_typed_error(body: bytes, client_class: Any) -> None:
     with (

@@ -67,6 +67,10 @@ def test_every_status_word_is_understood(word: str, status: Status) -> None:
     assert Execution.from_json({"status": word}).status is status
 
 
+def test_a_status_reads_as_its_word() -> None:
+    assert f"{Status.SUCCEEDED}" == str(Status.SUCCEEDED) == Status.SUCCEEDED == "Succeeded"
+
+
 def test_keys_of_any_casing_and_missing_keys_are_fine() -> None:
     run = Execution.from_json({"ID": "x", "Status": "Running"})
     assert (run.id, run.status, run.stdout, run.result) == ("x", Status.RUNNING, "", "")
