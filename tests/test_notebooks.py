@@ -1,0 +1,103 @@
+"""The notebooks run from top to bottom, and print what the committed ones show."""
+
+from __future__ import annotations
+
+import re
+import struct
+import zlib
+from base64 import b64decode
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+from aca_node_interpreter import LocalPool
+from tests.conftest import why_no_sandbox
+
+FOLDER = Path(__file__).parents[1] / "notebooks"
+NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
+OF_A_MACHINE = re.compile(r"(?<!\w)/(?:home|private|root|tmp|Users|usr|var|work)/\S*|127\.0\.0\.1\S*|localhost\S*")
+
+Notebook = Any
+
+
+def read(path: Path) -> Notebook:
+    return nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call]
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)
+def test_it_runs_as_committed(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with ExitStack() as stack:
+        if why_no_sandbox():
+            pool = stack.enter_context(LocalPool(egress=True, isolation="none"))
+            monkeypatch.setenv("ACA_POOL_MANAGEMENT_ENDPOINT", pool.endpoint)
+            monkeypatch.setenv("ACA_POOL_TOKEN", pool.token)
+        executed = execute(path, tmp_path)
+    committed = read(path)
+    assert texts(executed) == texts(committed)
+    for notebook in (executed, committed):
+        (picture,) = pictures(notebook)
+        width, height, colors = decode_png(picture)
+        assert min(width, height) >= 300
+        assert colors > 100  # a chart with smooth lines and letters, not an empty sheet
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)
+def test_it_was_executed_in_order_and_shows_nothing_of_the_machine_it_ran_on(path: Path) -> None:
+    notebook = read(path)
+    code = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    assert [cell["execution_count"] for cell in code] == list(range(1, len(code) + 1))
+    text = re.sub(r'"image/png": ".*"', "", path.read_text(encoding="utf-8"))
+    assert OF_A_MACHINE.findall(text) == []
+
+
+def execute(path: Path, folder: Path) -> Notebook:
+    """Run a notebook in a kernel of its own; a cell that raises ends it."""
+    notebook = read(path)
+    for cell in notebook["cells"]:
+        if cell["cell_type"] == "code":
+            cell["outputs"] = []
+    NotebookClient(notebook, timeout=90, kernel_name="python3", resources={"metadata": {"path": str(folder)}}).execute()
+    return notebook
+
+
+def texts(notebook: Notebook) -> list[str]:
+    """Return what the cells printed and showed as text; how many bytes a picture takes may differ."""
+    shown = []
+    for output in outputs(notebook):
+        text = output["text"] if output["output_type"] == "stream" else output["data"]["text/plain"]
+        shown.append(re.sub(r"[\d,]+ bytes\) saved as", "… bytes) saved as", text))
+    return shown
+
+
+def pictures(notebook: Notebook) -> list[bytes]:
+    return [
+        b64decode(data["image/png"]) for output in outputs(notebook) if "image/png" in (data := output.get("data", {}))
+    ]
+
+
+def outputs(notebook: Notebook) -> list[dict[str, Any]]:
+    return [output for cell in notebook["cells"] for output in cell.get("outputs", [])]
+
+
+def decode_png(png: bytes) -> tuple[int, int, int]:
+    """Check every part of a PNG; return its width, its height and how many colours it has, about."""
+    assert png[:8] == b"\x89PNG\r\n\x1a\n"
+    chunks: list[tuple[bytes, bytes]] = []
+    at = 8
+    while at < len(png):
+        (size,) = struct.unpack(">I", png[at : at + 4])
+        kind, data = png[at + 4 : at + 8], png[at + 8 : at + 8 + size]
+        assert struct.unpack(">I", png[at + 8 + size : at + 12 + size]) == (zlib.crc32(kind + data),)
+        chunks.append((kind, data))
+        at += 12 + size
+    assert (chunks[0][0], chunks[-1][0]) == (b"IHDR", b"IEND")
+    width, height, depth, kind_of_color, *_ = struct.unpack(">IIBBBBB", chunks[0][1])
+    assert (depth, kind_of_color) == (8, 6)  # RGBA
+    pixels = zlib.decompress(b"".join(data for kind, data in chunks if kind == b"IDAT"))
+    assert len(pixels) == height * (1 + 4 * width)
+    # Filters replace pixels by differences, whose variety tells as much.
+    return width, height, len({pixels[i : i + 4] for i in range(1, len(pixels), 4)})
