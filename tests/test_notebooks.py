@@ -65,22 +65,19 @@ def execute(path: Path, folder: Path) -> Notebook:
 
 
 def texts(notebook: Notebook) -> list[str]:
-    """Return what the cells printed and showed as text; how many bytes a picture takes may differ."""
+    """Return what each cell printed and showed as text; how many bytes a picture takes may differ."""
     shown = []
-    for output in outputs(notebook):
-        text = output["text"] if output["output_type"] == "stream" else output["data"]["text/plain"]
+    for cell in notebook["cells"]:
+        outputs = cell.get("outputs", [])
+        # What was printed may arrive in several pieces.
+        text = "".join(output["text"] if "text" in output else output["data"]["text/plain"] for output in outputs)
         shown.append(re.sub(r"[\d,]+ bytes\) saved as", "… bytes) saved as", text))
     return shown
 
 
 def pictures(notebook: Notebook) -> list[bytes]:
-    return [
-        b64decode(data["image/png"]) for output in outputs(notebook) if "image/png" in (data := output.get("data", {}))
-    ]
-
-
-def outputs(notebook: Notebook) -> list[dict[str, Any]]:
-    return [output for cell in notebook["cells"] for output in cell.get("outputs", [])]
+    shown = [output.get("data", {}) for cell in notebook["cells"] for output in cell.get("outputs", [])]
+    return [b64decode(data["image/png"]) for data in shown if "image/png" in data]
 
 
 def decode_png(png: bytes) -> tuple[int, int, int]:
