@@ -219,6 +219,14 @@ class NodeSessionsCodeExecutor(BaseTool, CodeExecutor, Component[NodeSessionsCon
 
     # For the program that uses either
 
+    def execute(self, code: str) -> Run:
+        """Run code and return all that came of it; raises `AcaNodeError` only when the call failed, not the code."""
+        return self._runner.run(code)
+
+    async def aexecute(self, code: str) -> Run:
+        """Do what `execute` does, without holding up the event loop."""
+        return await self._runner.arun(code)
+
     def upload_file(self, file: FileSource, *, name: str | None = None, path: str | None = None) -> RemoteFile:
         """Put a file into the session's `/mnt/data` before or between runs."""
         return self._runner.upload(file, name=name, path=path)

@@ -15,11 +15,15 @@ TIMEOUT_WORDS = "Request timed out waiting for code execution"
 _BASE64 = re.compile(r"[A-Za-z0-9+/_-]{400,}={0,2}")
 
 
+# From here down a stack is the kernel's own; `nel`, the hosted one, runs code by the same call.
+_KERNEL_FRAMES = re.compile(r"\n    at Script\.runInThisContext \(node:vm:[^\n]*(\n    at [^\n]*)*")
+
+
 def text_of(execution: Execution) -> str:
-    """Return all that a run printed and its value, unabridged but for pictures."""
+    """Return all that a run printed and its value, without pictures and without the kernel's part of a stack."""
     parts = [execution.stdout.rstrip("\n")]
-    if execution.stderr.strip():
-        parts.append(f"stderr:\n{execution.stderr.strip()}" if execution.succeeded else execution.stderr.strip())
+    if stderr := _KERNEL_FRAMES.sub("", execution.stderr).strip():
+        parts.append(f"stderr:\n{stderr}" if execution.succeeded else stderr)
     if not isinstance(execution.result, Image) and execution.result != "":
         parts.append(f"=> {execution.result}")
     return _encodable("\n".join(part for part in parts if part))

@@ -89,6 +89,12 @@ async def test_the_asynchronous_way_is_native_and_shares_the_session(pool: Local
         assert message.content == "=> 'yes'"
 
 
+def test_a_program_without_a_framework_gets_the_run_itself(executor: NodeSessionsCodeExecutor) -> None:
+    outcome = executor.execute("fs.writeFileSync('/mnt/data/a.txt', 'x'); 5")
+    assert (outcome.exit_code, outcome.execution.result, outcome.artifacts[0].read_bytes()) == (0, "5", b"x")
+    assert executor.execute("null.x").exit_code == 1
+
+
 def test_a_failure_of_the_code_is_content(executor: NodeSessionsCodeExecutor) -> None:
     message = executor.invoke(tool_call("null.x"))
     assert message.status == "success"

@@ -68,7 +68,9 @@ def test_every_status_word_is_understood(word: str, status: Status) -> None:
 
 
 def test_a_status_reads_as_its_word() -> None:
-    assert f"{Status.SUCCEEDED}" == str(Status.SUCCEEDED) == Status.SUCCEEDED == "Succeeded"
+    word: str = "Succeeded"
+    assert word == Status.SUCCEEDED
+    assert word == f"{Status.SUCCEEDED}" == str(Status.SUCCEEDED)
 
 
 def test_keys_of_any_casing_and_missing_keys_are_fine() -> None:

@@ -19,6 +19,13 @@ def test_a_failure_is_what_the_service_says() -> None:
     assert output.text_of(run) == "before\nError: boom\n    at x"
 
 
+def test_the_kernels_frames_are_left_out_and_the_codes_own_stay() -> None:
+    stack = "Error: boom\n    at f (evalmachine.<anonymous>:1:7)\n"
+    kernel = "    at Script.runInThisContext (node:vm:137:12)\n    at run ([eval]:1:2)\n"
+    run = Execution(Status.FAILED, stderr=stack + kernel + "Request timed out waiting for code execution to complete")
+    assert output.text_of(run) == stack + "Request timed out waiting for code execution to complete"
+
+
 def test_a_picture_is_not_text() -> None:
     assert output.text_of(Execution(Status.SUCCEEDED, result=Image("png", "AAAA"))) == ""
 

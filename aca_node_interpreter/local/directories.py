@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import subprocess
 import tempfile
 from pathlib import Path
@@ -44,6 +45,9 @@ def remove_tree(directory: Path) -> None:
 
     `rm` and `chmod` walk such a tree with a few descriptors; Python's own functions open one for each level.
     """
+    if shutil.which("rm") is None:
+        shutil.rmtree(directory, ignore_errors=True)
+        return
     _call("rm", "-rf", directory)
     if directory.exists():
         _call("chmod", "-R", "u+rwx", directory)
