@@ -239,12 +239,8 @@ class SessionRunner:
         with self._state:
             if self._artifacts is None:
                 settings = self._settings
-                if settings.artifacts_dir is not None:
-                    path = settings.artifacts_dir
-                elif settings.keep_artifacts:
-                    path = Path(mkdtemp(prefix="aca-node-artifacts-"))
-                else:
-                    path = Path(mkdtemp(prefix="aca-node-artifacts-"))
+                path = settings.artifacts_dir or Path(mkdtemp(prefix="aca-node-artifacts-"))
+                if settings.artifacts_dir is None and not settings.keep_artifacts:
                     self._remove_directory = weakref.finalize(self, shutil.rmtree, path, ignore_errors=True)
                 self._artifacts = ArtifactDirectory(path, max_bytes=settings.max_artifact_bytes)
             return self._artifacts

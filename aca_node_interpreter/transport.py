@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import logging
 import re
+import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 import httpx
@@ -46,16 +48,21 @@ logging.getLogger("httpx").addFilter(_WithoutIdentifier())
 def settings(endpoint: Endpoint) -> dict[str, Any]:
     """Return what both httpx clients are made with.
 
-    A loopback endpoint never goes through a proxy of the environment (the token would go there too), and plain http
-    needs no trust store, which takes 20 ms to load.
+    A loopback endpoint never goes through a proxy of the environment: the token would go there too.
     """
     return {
         "trust_env": not endpoint.is_loopback,
-        "verify": not endpoint.url.startswith("http:"),
+        "verify": False if endpoint.url.startswith("http:") else _trusted(),
         "headers": {"User-Agent": f"aca-node-interpreter/{version()}"},
         # A run holds its connection while it lasts, so the number of connections bounds the sessions in use.
         "limits": httpx.Limits(max_connections=None, max_keepalive_connections=64),
     }
+
+
+@cache
+def _trusted() -> ssl.SSLContext:
+    """Load the certificates to trust, once: it takes 20 ms."""
+    return httpx.create_ssl_context()
 
 
 def request(endpoint: Endpoint, operation: Operation[Any]) -> dict[str, Any]:
