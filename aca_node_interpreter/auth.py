@@ -60,6 +60,9 @@ class TokenSource:
     _token: str = field(default="", repr=False)
     _expires_on: float = 0.0
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+    _asking: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = field(
+        default_factory=weakref.WeakKeyDictionary, repr=False
+    )
 
     @classmethod
     def of(cls, credential: Credential | TokenProvider | TokenSource | None) -> TokenSource:
@@ -94,10 +97,12 @@ class TokenSource:
             return self._token
         if not self._is_async:
             return await asyncio.to_thread(self.get, instead_of=instead_of)
-        with _worded():
-            answer = await self._ask()
-            with self._lock:
-                self._keep(answer)
+        # One lock for each loop: a lock of asyncio's belongs to the loop that it was first waited for on.
+        asking = self._asking.setdefault(asyncio.get_running_loop(), asyncio.Lock())
+        async with asking:
+            with _worded():
+                if self._is_stale(instead_of):
+                    self._keep(await self._ask())
                 return self._token
 
     @property
@@ -116,9 +121,19 @@ class TokenSource:
             token, expires_on = answer, time.time() + _PROVIDED_LIFETIME
         else:
             token, expires_on = answer.token, float(answer.expires_on)
-        if not token:
-            raise AuthenticationError("The credential handed out an empty token.")
-        self._token, self._expires_on = token, expires_on
+        self._token, self._expires_on = checked_token(token), expires_on
+
+
+def checked_token(token: str) -> str:
+    """Return a token that can stand in a header, without the line end that files and shells add.
+
+    Raises:
+        AuthenticationError: it can't be a token. The message does not repeat it.
+    """
+    token = token.strip()
+    if not token.isascii() or not token.isprintable() or " " in token or not token:
+        raise AuthenticationError("What was given as a token is empty or holds characters that no token has.")
+    return token
 
 
 class BearerAuth(httpx.Auth):

@@ -8,21 +8,21 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from pathlib import Path
+from itertools import count
 from types import TracebackType
-from typing import IO, Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import httpx
 from typing_extensions import Self
 
 from . import transport
-from .auth import BearerAuth, Credential, TokenProvider, TokenSource
+from .auth import BearerAuth, Credential, TokenProvider, TokenSource, checked_token
 from .endpoint import Endpoint, new_identifier
 from .errors import AcaNodeError, ConfigurationError, ServiceUnreachableError
-from .flow import Batch, Download, Flow, Sleep, Step, until_finished
+from .flow import Batch, Compute, Download, Flow, Sleep, Step, until_finished
+from .local_files import FileSource, FileTarget, Sink, opened, opened_target
 from .models import Execution, PoolMetadata, RemoteFile, SessionInfo
 from .operations import (
     CURRENT_API,
@@ -32,25 +32,15 @@ from .operations import (
     Operation,
     Reply,
     SessionCalls,
-    Upload,
     all_pages,
 )
 
 T = TypeVar("T")
 
-FileSource = str | os.PathLike[str] | bytes | IO[bytes]
-"""A path, the bytes themselves, or an open binary file."""
-FileTarget = str | os.PathLike[str] | IO[bytes]
-"""A path, or an open binary file."""
+TOKEN_VARIABLE = "ACA_POOL_TOKEN"  # noqa: S105  # the variable's name, not a token
+"""Environment variable with the token of an embedded pool that another process serves; for loopback endpoints only."""
 
-
-class Sink(Protocol):
-    """What takes a download's bytes."""
-
-    def write(self, chunk: bytes, /) -> int:
-        """Take bytes and return how many."""
-
-
+_LARGE = 1024 * 1024  # bytes of an answer that would hold up an event loop while they are read
 _SIDE_BY_SIDE = 8  # downloads at once: enough to hide a network's distance, few enough for a small pool
 
 
@@ -69,8 +59,10 @@ class _SessionPoolClient:
         if credential is not None and token is not None:
             raise ConfigurationError("Pass either a credential or a token.")
         self._endpoint = Endpoint.parse(endpoint)
+        if token is None and credential is None and self._endpoint.is_loopback:
+            token = os.environ.get(TOKEN_VARIABLE)
         self._calls = SessionCalls(new_identifier() if session_id is None else session_id, api_version)
-        self._auth = BearerAuth(token if token is not None else TokenSource.of(credential))
+        self._auth = BearerAuth(checked_token(token) if token is not None else TokenSource.of(credential))
 
     @property
     def session_id(self) -> str:
@@ -93,7 +85,8 @@ class SessionPoolClient(_SessionPoolClient):
         endpoint: the pool's management endpoint, or a loopback address.
         credential: anything with `get_token`, or a function that returns a token, sync or async. Without one (and
             without `token`) `azure.identity.DefaultAzureCredential` is used.
-        token: a ready token, such as the embedded pool's.
+        token: a ready token, such as the embedded pool's. For a loopback endpoint the environment variable
+            `ACA_POOL_TOKEN` may hold it.
         session_id: 4 to 128 characters; a random one if left out. The first call creates the session.
         api_version: decides the API family, see `aca_node_interpreter.operations`.
         http_transport: an httpx transport to send through instead of the network.
@@ -163,6 +156,24 @@ class SessionPoolClient(_SessionPoolClient):
         )
         return self.perform(until_finished(self._calls, operation))
 
+    def start_execution(
+        self,
+        code: str,
+        *,
+        code_input_type: CodeInputType = "Inline",
+        timeout: float = 60,
+        output_limit: int = DEFAULT_OUTPUT_LIMIT,
+    ) -> Execution:
+        """Start an asynchronous run and return at once; `get_execution` with its `id` tells how it goes on."""
+        operation = self._calls.execute(
+            code,
+            code_input_type=code_input_type,
+            execution_type="Asynchronous",
+            timeout=timeout,
+            output_limit=output_limit,
+        )
+        return self._send(operation)
+
     def get_execution(self, execution_id: str) -> Execution:
         """Return an execution by its id."""
         return self._send(self._calls.get_execution(execution_id))
@@ -179,7 +190,7 @@ class SessionPoolClient(_SessionPoolClient):
             name: what to call it there; needed for bytes.
             path: the directory below `/mnt/data`.
         """
-        with _opened(file, name) as upload:
+        with opened(file, name) as upload:
             return self._send(self._calls.upload_file(upload, path=path))
 
     def get_file(self, name: str, *, path: str | None = None) -> RemoteFile:
@@ -196,7 +207,7 @@ class SessionPoolClient(_SessionPoolClient):
         A path that is a directory gets the file under its own name. An existing file is replaced only by a whole one.
         """
         operation = self._calls.download_file(name, path=path)
-        with _target(target, name) as sink:
+        with opened_target(target, name) as sink:
             return self._stream(operation, sink)
 
     def delete_file(self, name: str, *, path: str | None = None) -> None:
@@ -237,6 +248,8 @@ class SessionPoolClient(_SessionPoolClient):
     def _take(self, step: Step) -> Any:
         if isinstance(step, Sleep):
             return time.sleep(step.seconds)
+        if isinstance(step, Compute):
+            return step.work()
         if isinstance(step, Download):
             with step.to as sink:
                 return self._stream(step.operation, sink)
@@ -253,34 +266,50 @@ class SessionPoolClient(_SessionPoolClient):
         return size
 
     def _send(self, operation: Operation[T]) -> T:
-        for attempt in range(3):
+        def once() -> transport.Outcome:
             try:
                 with transport.translated(operation):
-                    response = self._http.request(**transport.request(self._endpoint, operation))
-                outcome: Reply | ServiceUnreachableError = transport.reply_of(response)
+                    return transport.reply_of(self._http.request(**transport.request(self._endpoint, operation)))
             except ServiceUnreachableError as error:
-                outcome = error
+                return error
+
+        return operation.finish(self._answer(operation, once))
+
+    def _stream(self, operation: Operation[bytes], sink: Sink) -> int:
+        size = 0
+
+        def once() -> transport.Outcome:
+            nonlocal size
+            try:
+                with (
+                    transport.translated(operation),
+                    self._http.stream(**transport.request(self._endpoint, operation)) as response,
+                ):
+                    if response.is_success:
+                        for chunk in response.iter_bytes():
+                            size += sink.write(chunk)
+                        return Reply(response.status_code, response.headers, b"")
+                    response.read()
+                    return transport.reply_of(response)
+            except ServiceUnreachableError as error:
+                if size:  # what was written can't be taken back
+                    raise
+                return error
+
+        operation.finish(self._answer(operation, once))
+        return size
+
+    def _answer(self, operation: Operation[Any], once: Callable[[], transport.Outcome]) -> Reply:
+        """Send, again where that is harmless, and return the answer."""
+        for attempt in count():
+            outcome = once()
             pause = transport.pause_before_retry(operation, attempt, outcome)
             if pause is None:
                 break
             time.sleep(pause)
         if isinstance(outcome, ServiceUnreachableError):
             raise outcome
-        return operation.finish(outcome)
-
-    def _stream(self, operation: Operation[bytes], sink: Sink) -> int:
-        size = 0
-        with (
-            transport.translated(operation),
-            self._http.stream(**transport.request(self._endpoint, operation)) as response,
-        ):
-            if response.is_success:
-                for chunk in response.iter_bytes():
-                    size += sink.write(chunk)
-                return size
-            response.read()
-        operation.finish(transport.reply_of(response))
-        return size
+        return outcome
 
 
 class AsyncSessionPoolClient(_SessionPoolClient):
@@ -342,6 +371,24 @@ class AsyncSessionPoolClient(_SessionPoolClient):
         )
         return await self.perform(until_finished(self._calls, operation))
 
+    async def start_execution(
+        self,
+        code: str,
+        *,
+        code_input_type: CodeInputType = "Inline",
+        timeout: float = 60,
+        output_limit: int = DEFAULT_OUTPUT_LIMIT,
+    ) -> Execution:
+        """Start an asynchronous run and return at once; `get_execution` with its `id` tells how it goes on."""
+        operation = self._calls.execute(
+            code,
+            code_input_type=code_input_type,
+            execution_type="Asynchronous",
+            timeout=timeout,
+            output_limit=output_limit,
+        )
+        return await self._send(operation)
+
     async def get_execution(self, execution_id: str) -> Execution:
         """Return an execution by its id."""
         return await self._send(self._calls.get_execution(execution_id))
@@ -352,7 +399,7 @@ class AsyncSessionPoolClient(_SessionPoolClient):
 
     async def upload_file(self, file: FileSource, *, name: str | None = None, path: str | None = None) -> RemoteFile:
         """Send a file (at most 128 MB) to `/mnt/data`, as `SessionPoolClient.upload_file` does."""
-        with _opened(file, name) as upload:
+        with opened(file, name) as upload:
             return await self._send(self._calls.upload_file(upload, path=path))
 
     async def get_file(self, name: str, *, path: str | None = None) -> RemoteFile:
@@ -366,7 +413,7 @@ class AsyncSessionPoolClient(_SessionPoolClient):
     async def download_file_to(self, target: FileTarget, name: str, *, path: str | None = None) -> int:
         """Stream a file to a local path or an open file, as `SessionPoolClient.download_file_to` does."""
         operation = self._calls.download_file(name, path=path)
-        with _target(target, name) as sink:
+        with opened_target(target, name) as sink:
             return await self._stream(operation, sink)
 
     async def delete_file(self, name: str, *, path: str | None = None) -> None:
@@ -407,6 +454,8 @@ class AsyncSessionPoolClient(_SessionPoolClient):
     async def _take(self, step: Step) -> Any:
         if isinstance(step, Sleep):
             return await asyncio.sleep(step.seconds)
+        if isinstance(step, Compute):
+            return await asyncio.to_thread(step.work)
         if isinstance(step, Download):
             with step.to as sink:
                 return await self._stream(step.operation, sink)
@@ -424,65 +473,48 @@ class AsyncSessionPoolClient(_SessionPoolClient):
             return size
 
     async def _send(self, operation: Operation[T]) -> T:
-        for attempt in range(3):
+        async def once() -> transport.Outcome:
             try:
                 with transport.translated(operation):
-                    response = await self._http.request(**transport.request(self._endpoint, operation))
-                outcome: Reply | ServiceUnreachableError = transport.reply_of(response)
+                    return transport.reply_of(await self._http.request(**transport.request(self._endpoint, operation)))
             except ServiceUnreachableError as error:
-                outcome = error
+                return error
+
+        reply = await self._answer(operation, once)
+        if len(reply.content) > _LARGE:
+            return await asyncio.to_thread(operation.finish, reply)
+        return operation.finish(reply)
+
+    async def _stream(self, operation: Operation[bytes], sink: Sink) -> int:
+        size = 0
+
+        async def once() -> transport.Outcome:
+            nonlocal size
+            try:
+                with transport.translated(operation):
+                    async with self._http.stream(**transport.request(self._endpoint, operation)) as response:
+                        if response.is_success:
+                            async for chunk in response.aiter_bytes():
+                                size += await asyncio.to_thread(sink.write, chunk)
+                            return Reply(response.status_code, response.headers, b"")
+                        await response.aread()
+                        return transport.reply_of(response)
+            except ServiceUnreachableError as error:
+                if size:  # what was written can't be taken back
+                    raise
+                return error
+
+        operation.finish(await self._answer(operation, once))
+        return size
+
+    async def _answer(self, operation: Operation[Any], once: Callable[[], Awaitable[transport.Outcome]]) -> Reply:
+        """Send, again where that is harmless, and return the answer."""
+        for attempt in count():
+            outcome = await once()
             pause = transport.pause_before_retry(operation, attempt, outcome)
             if pause is None:
                 break
             await asyncio.sleep(pause)
         if isinstance(outcome, ServiceUnreachableError):
             raise outcome
-        return operation.finish(outcome)
-
-    async def _stream(self, operation: Operation[bytes], sink: Sink) -> int:
-        size = 0
-        with transport.translated(operation):
-            async with self._http.stream(**transport.request(self._endpoint, operation)) as response:
-                if response.is_success:
-                    async for chunk in response.aiter_bytes():
-                        size += await asyncio.to_thread(sink.write, chunk)
-                    return size
-                await response.aread()
-        operation.finish(transport.reply_of(response))
-        return size
-
-
-@contextmanager
-def _opened(file: FileSource, name: str | None) -> Iterator[Upload]:
-    """Open what is to be uploaded and give it its name."""
-    if isinstance(file, (str, os.PathLike)):
-        path = Path(file)
-        with path.open("rb") as content:
-            yield Upload(name or path.name, content)
-    elif isinstance(file, bytes):
-        if name is None:
-            raise ConfigurationError("Bytes need a `name` to be uploaded under.")
-        yield Upload(name, file)
-    else:
-        own = getattr(file, "name", None)
-        if name is None and not isinstance(own, str):
-            raise ConfigurationError("This file object has no name: pass `name`.")
-        yield Upload(name or Path(str(own)).name, file)
-
-
-@contextmanager
-def _target(target: FileTarget, name: str) -> Iterator[IO[bytes]]:
-    """Open where a download goes; under a path it appears when it is whole, and not at all when it fails."""
-    if not isinstance(target, (str, os.PathLike)):
-        yield target
-        return
-    path = Path(target)
-    if path.is_dir():
-        path /= name
-    part = path.with_name(f"{path.name}.part")
-    try:
-        with part.open("wb") as sink:
-            yield sink
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+        return outcome

@@ -13,7 +13,7 @@ from .errors import ConfigurationError
 # The pattern of the public swagger (2025-10-02-preview). The how-to names a narrower set of characters.
 _IDENTIFIER = re.compile(r"[a-zA-Z0-9_|}{\[\]:\";'<>?/.,@#$%^&*()\-+=!~`]{4,128}")
 _POOL_PATH = re.compile(r"/subscriptions/[^/]+/resourceGroups/[^/]+/sessionPools/[^/]+", re.IGNORECASE)
-_CALL_PATH = re.compile(r"/(code/execute|python/execute|executions|files)$", re.IGNORECASE)
+_CALL_PATH = re.compile(r"/((code|python)/execute|executions|files)(/.*)?", re.IGNORECASE)
 _SESSION_HOSTS = (".dynamicsessions.io", ".acasessions.io")
 
 _WHAT_TO_PASTE = (
@@ -63,11 +63,18 @@ class Endpoint:
             raise ConfigurationError(
                 f"That is the address of Azure's management API, not of the pool. {_WHAT_TO_PASTE}"
             )
-        path = _CALL_PATH.sub("", parts.path.rstrip("/"))
+        path = _without_call(re.sub("/+", "/", parts.path).rstrip("/"))
         if host.endswith(_SESSION_HOSTS) and not _POOL_PATH.fullmatch(path):
             raise ConfigurationError(f"The endpoint does not name a session pool. {_WHAT_TO_PASTE}")
         netloc = f"[{host}]" if ":" in host else host
         return cls(f"{parts.scheme}://{netloc}{f':{port}' if port else ''}{path}", loopback)
+
+
+def _without_call(path: str) -> str:
+    """Return a pool's path out of that of one of its calls, such as the tutorial shows."""
+    pool = _POOL_PATH.match(path)
+    end = pool.end() if pool else 0
+    return path[:end] if _CALL_PATH.fullmatch(path[end:]) else path
 
 
 def is_loopback(host: str) -> bool:

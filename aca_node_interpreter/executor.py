@@ -21,8 +21,8 @@ from typing_extensions import Self
 
 from . import prompts
 from .artifacts import Artifact
-from .client import FileSource
 from .errors import AcaNodeError, ConfigurationError
+from .local_files import FileSource
 from .models import RemoteFile
 from .operations import CURRENT_API
 from .runner import SessionRunner, Settings

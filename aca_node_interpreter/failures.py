@@ -6,18 +6,21 @@ import json
 import re
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import quote
 
 from . import errors
 
 _SECRETS = re.compile(r"https?://\S+|/subscriptions/\S+|Bearer\s+\S+", re.IGNORECASE)
 
+_SHOWN = 500  # characters of each thing that the service says
+
 _ADVICE: dict[int, tuple[type[errors.ServiceError], str]] = {
     400: (errors.InvalidRequestError, "The session pool does not accept the request."),
     401: (
         errors.AuthenticationError,
-        "The session pool does not know the caller. On Azure: sign in (`az login`), use a token for the scope "
-        "https://dynamicsessions.io/.default, and an api-version that the service knows (it answers 401 to others). "
-        "On an embedded pool: pass the token that it printed.",
+        "The session pool does not know the caller. On Azure: sign in (`az login`), use a token for the audience "
+        "dynamicsessions.io, and an api-version that the service knows (it answers 401 to others). On an embedded "
+        "pool: pass the token that it printed.",
     ),
     403: (
         errors.PermissionDeniedError,
@@ -43,42 +46,49 @@ def error_for(
         status: HTTP status.
         headers: with lower-case names.
         content: the body, in any of the shapes on record, or anything.
-        hide: the query that was sent; its values never show in the message.
+        hide: the query that was sent; its identifier never shows in the message.
     """
-    kind, advice = _ADVICE.get(
-        status,
-        (errors.InvalidRequestError, "The session pool does not accept the request.")
-        if 400 <= status < 500
-        else (errors.ServiceError, f"The session pool failed (HTTP {status}): try again later."),
-    )
+    kind, advice = _ADVICE.get(status) or _advice_by_class(status)
     body = _body(content)
-    code = str(body.get("code") or headers.get("x-ms-error-code") or "")
-    said = _said(body)
-    for secret in sorted((v for k, v in hide.items() if k == "identifier"), key=len, reverse=True):
-        said = said.replace(secret, "…")
-    said = _SECRETS.sub("…", said)[:500]
-    detail = ": ".join(part for part in (code, said) if part)
+    identifier = hide.get("identifier", "")
+
+    def safe(text: object) -> str:
+        shown = str(text or "")[:_SHOWN]
+        for secret in (identifier, quote(identifier, safe="")):
+            shown = shown.replace(secret, "…") if secret else shown
+        return _SECRETS.sub("…", shown)
+
+    code = safe(body.get("code") or headers.get("x-ms-error-code"))
+    detail = ": ".join(part for part in (code, safe(_said(body))) if part)
     return kind(
         f"{advice} The service says: {detail}" if detail else advice,
         status=status,
         code=code,
-        trace_id=str(body.get("traceId") or headers.get("x-ms-correlation-request-id") or ""),
+        trace_id=safe(body.get("traceid") or headers.get("x-ms-correlation-request-id")),
         retry_after=_seconds(headers.get("retry-after")),
     )
 
 
-def _body(content: bytes) -> Mapping[str, Any]:
-    """Find the object that holds code and message: nested in `error`, bare, or an ASP.NET problem."""
+def _advice_by_class(status: int) -> tuple[type[errors.ServiceError], str]:
+    if status < 400:
+        return errors.ServiceError, f"The endpoint answers with a redirection (HTTP {status}): it is no session pool's."
+    if status < 500:
+        return errors.InvalidRequestError, f"The session pool does not accept the request (HTTP {status})."
+    return errors.ServiceError, f"The session pool failed (HTTP {status}): try again later."
+
+
+def _body(content: bytes) -> dict[str, Any]:
+    """Find the object with code and message: nested in `error`, bare, or an ASP.NET problem; keys in lower case."""
     try:
         data = json.loads(content)
     except (ValueError, RecursionError):
-        return {"message": content[:500].decode("utf-8", "replace").strip()}
-    if isinstance(data, str):
-        return {"message": data}
-    if not isinstance(data, Mapping):
-        return {}
-    inner = data.get("error")
-    return inner if isinstance(inner, Mapping) else data
+        data = content[:_SHOWN].decode("utf-8", "replace").strip()
+    while isinstance(data, Mapping):
+        lowered = {str(key).lower(): value for key, value in data.items()}
+        if not lowered.get("error"):
+            return lowered
+        data = lowered["error"]
+    return {"message": data} if isinstance(data, str) else {}
 
 
 def _said(body: Mapping[str, Any]) -> str:

@@ -6,11 +6,12 @@ its result. It does no I/O itself.
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Any, TypeAlias, TypeVar
 
 from .artifacts import IncomingArtifact
+from .errors import ResponseTimeoutError
 from .models import Execution
 from .operations import Operation, SessionCalls
 
@@ -39,7 +40,14 @@ class Batch:
     steps: list[Download]
 
 
-Step: TypeAlias = "Operation[Any] | Sleep | Download | Batch"
+@dataclass(frozen=True)
+class Compute:
+    """Do what takes long without waiting for anybody; the async client does it off the event loop."""
+
+    work: Callable[[], Any]
+
+
+Step: TypeAlias = "Operation[Any] | Sleep | Download | Batch | Compute"
 Flow: TypeAlias = Generator[Step, Any, T]
 
 # Seconds between questions about an asynchronous run: quick at first, then gentle on the service.
@@ -47,11 +55,20 @@ _POLL_FIRST, _POLL_GROWTH, _POLL_MOST = 0.1, 1.5, 2.0
 
 
 def until_finished(calls: SessionCalls, started: Operation[Execution]) -> Flow[Execution]:
-    """Start an asynchronous execution and ask for it until it is over."""
+    """Start an execution and, if it is not over with the answer, ask for it until it is.
+
+    Raises:
+        ResponseTimeoutError: it is not over when the service would have ended it.
+    """
     execution: Execution = yield started
-    pause = _POLL_FIRST
+    pause, waited = _POLL_FIRST, 0.0
     while not execution.status.is_final:
+        if waited > started.wait:
+            raise ResponseTimeoutError(
+                "The session pool still says that the code runs, long after its limit.", ran=True
+            )
         yield Sleep(pause)
+        waited += pause
         pause = min(pause * _POLL_GROWTH, _POLL_MOST)
         execution = yield calls.get_execution(execution.id)
     return execution

@@ -94,18 +94,15 @@ class Execution:
         """Read an execution in any of the shapes on record.
 
         Raises:
-            MalformedResponseError: it has no status, or is no object at all.
+            MalformedResponseError: it has neither a status nor a result, or is no object at all.
         """
         outer = _unwrapped(data)
         inner = _lowered(outer.get("result"))
-        body = inner if _is_result_object(inner) else outer
-        word = str(outer.get("status", "")).strip().lower()
-        if not word:
-            raise MalformedResponseError("The session pool's answer to a run has no status.")
+        body = inner if _is_result_object(inner) and not _is_result_object(outer) else outer
         value = body.get("executionresult", "") if body is inner else _legacy_value(outer)
         stderr = _text(body.get("stderr"))
         return cls(
-            status=_STATUS_WORDS.get(word, Status.FAILED),
+            status=_status(outer, has_result=_is_result_object(body)),
             stdout=_text(body.get("stdout")),
             stderr=stderr or _error_text(outer.get("error")),
             result=_value(value),
@@ -190,8 +187,8 @@ class SessionInfo:
     def list_from_json(cls, data: object) -> list[SessionInfo]:
         """Read a list of sessions; custom pools call it `value`."""
         body = _lowered(data)
-        items = body.get("sessions", body.get("value"))
-        if not isinstance(items, list):
+        items = body.get("sessions") or body.get("value") or []
+        if not isinstance(items, list) or not {"sessions", "value"} & body.keys():
             raise MalformedResponseError("The session pool's list of sessions is not a list.")
         return [cls.from_json(item) for item in items]
 
@@ -253,6 +250,16 @@ def _is_result_object(inner: dict[str, Any]) -> bool:
     return bool(inner) and bool({"stdout", "stderr", "executionresult", "executiontimeinmilliseconds"} & inner.keys())
 
 
+def _status(outer: dict[str, Any], *, has_result: bool) -> Status:
+    """Read the status; where it is missing, what came tells."""
+    word = _text(outer.get("status")).strip().lower()
+    if word:
+        return _STATUS_WORDS.get(word, Status.FAILED)
+    if not has_result:
+        raise MalformedResponseError("The session pool's answer to a run has neither a status nor a result.")
+    return Status.FAILED if outer.get("error") else Status.SUCCEEDED
+
+
 def _legacy_value(outer: dict[str, Any]) -> object:
     return outer["result"] if "result" in outer else outer.get("executionresult", "")
 
@@ -272,6 +279,8 @@ def _versions(items: object) -> dict[str, str]:
 
 
 def _error_text(error: object) -> str:
+    if isinstance(error, str):
+        return error
     body = _lowered(error)
     body = _lowered(body.get("error")) or body
     return ": ".join(part for part in (_text(body.get("code")), _text(body.get("message"))) if part)

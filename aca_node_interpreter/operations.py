@@ -33,6 +33,7 @@ from .models import (
     PoolMetadata,
     RemoteFile,
     SessionInfo,
+    Status,
 )
 
 T = TypeVar("T")
@@ -140,8 +141,9 @@ class Page(Generic[T]):
     @classmethod
     def of(cls, items: list[T], body: object) -> Page[T]:
         """Build a page from its body; only the query of `nextLink` counts, so that no token follows a foreign link."""
-        link = body.get("nextLink") if isinstance(body, Mapping) else None
-        return cls(items, tuple(parse_qsl(urlsplit(link).query)) if isinstance(link, str) else ())
+        links = [body[key] for key in body if key.lower() == "nextlink"] if isinstance(body, Mapping) else []
+        pairs = parse_qsl(urlsplit(links[0]).query) if links and isinstance(links[0], str) else []
+        return cls(items, tuple((key, value) for key, value in pairs if key not in ("identifier", "api-version")))
 
 
 @dataclass(frozen=True)
@@ -193,7 +195,7 @@ class SessionCalls:
         return Operation(
             "POST",
             "/code/execute" if legacy else "/executions",
-            lambda reply: Execution.from_json(reply.json()),
+            _started if execution_type == "Asynchronous" else _execution,
             query=self._query(legacy=legacy),
             body=request,
             wait=math.ceil(timeout) + _RUN_MARGIN,
@@ -206,7 +208,7 @@ class SessionCalls:
         return Operation(
             "GET",
             f"/executions/{quote(execution_id, safe='')}",
-            lambda reply: Execution.from_json(reply.json()),
+            _execution,
             query=self._query(legacy=False),
         )
 
@@ -348,6 +350,22 @@ def all_pages(first: Operation[Page[T]], *, most: int = 1000) -> Generator[Opera
     return items
 
 
+def _execution(reply: Reply) -> Execution:
+    return Execution.from_json(reply.json())
+
+
+def _started(reply: Reply) -> Execution:
+    """Read the answer to an asynchronous start, which may be in headers only."""
+    named = (
+        reply.headers.get("operation-id") or urlsplit(reply.headers.get("operation-location", "")).path.split("/")[-1]
+    )
+    execution = _execution(reply) if reply.content.strip() else Execution(Status.NOT_STARTED)
+    execution = execution if execution.id else replace(execution, id=named)
+    if not execution.id and not execution.status.is_final:
+        raise MalformedResponseError("The session pool started the code but did not say how to ask for its result.")
+    return execution
+
+
 def _nothing(reply: Reply) -> None:
     """Ignore the body: the service has answered deletions with nothing and with a message."""
 
@@ -385,4 +403,5 @@ def _quoted_name(name: str) -> str:
 
 def _below_data(path: str) -> str:
     """Return a directory relative to `/mnt/data`."""
-    return path.removeprefix("/mnt/data").strip("/").removeprefix("./").removeprefix(".")
+    parts = [part for part in path.split("/") if part not in ("", ".")]
+    return "/".join(parts[2:] if parts[:2] == ["mnt", "data"] and path.startswith("/") else parts)

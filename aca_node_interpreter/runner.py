@@ -20,9 +20,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from .artifacts import ArtifactDirectory
 from .auth import Credential, TokenProvider, TokenSource
-from .client import AsyncSessionPoolClient, FileSource, SessionPoolClient
+from .client import AsyncSessionPoolClient, SessionPoolClient
 from .endpoint import Endpoint, checked_identifier, new_identifier
 from .errors import AcaNodeError
+from .local_files import FileSource
 from .models import RemoteFile
 from .operations import CURRENT_API, SessionCalls, checked_timeout
 from .session import Limits, Run, Session

@@ -11,7 +11,7 @@ import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
-from typing import Any
+from typing import Any, TypeAlias
 
 import httpx
 
@@ -89,6 +89,13 @@ def translated(operation: Operation[Any]) -> Iterator[None]:
     doubtful = None if operation.runs_code else False
     try:
         yield
+    except httpx.LocalProtocolError:
+        # The cause may hold the token.
+        raise ServiceUnreachableError("Nothing was sent: the request can't be put into HTTP.", ran=False) from None
+    except RuntimeError as error:
+        if "closed" not in str(error):
+            raise
+        raise ServiceUnreachableError("Nothing was sent: the client is closed.", ran=False) from error
     except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
         raise ServiceUnreachableError(
             f"Nothing was sent: the session pool can't be reached ({type(error).__name__}). Check the endpoint's "
@@ -109,9 +116,11 @@ def translated(operation: Operation[Any]) -> Iterator[None]:
         ) from error
 
 
-def pause_before_retry(
-    operation: Operation[Any], attempt: int, outcome: ServiceUnreachableError | Reply
-) -> float | None:
+Outcome: TypeAlias = "Reply | ServiceUnreachableError"
+"""What came of sending a call once."""
+
+
+def pause_before_retry(operation: Operation[Any], attempt: int, outcome: Outcome) -> float | None:
     """Return how many seconds to wait before sending again, or `None` to leave it.
 
     Again goes what was never sent, and what may be repeated when the connection broke or a gateway failed. Code is

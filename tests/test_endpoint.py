@@ -10,11 +10,17 @@ POOL = "/subscriptions/s/resourceGroups/g/sessionPools/p"
 
 @pytest.mark.parametrize("host", ["eastasia.dynamicsessions.io", "eastasia.acasessions.io"])
 @pytest.mark.parametrize(
-    "shape", ["https://{}", "https://{}/", " https://{} ", '"https://{}"', "https://{}/code/execute"]
+    "shape",
+    ["https://{}", "https://{}/", " https://{} ", '"https://{}"', "https://{}/code/execute", "https://{}/files/upload"],
 )
 def test_every_shape_that_users_paste_means_the_same_pool(host: str, shape: str) -> None:
     endpoint = Endpoint.parse(shape.format(host + POOL))
     assert endpoint == Endpoint(f"https://{host}{POOL}", is_loopback=False)
+
+
+def test_a_resource_group_may_be_called_like_a_call() -> None:
+    url = "https://eastasia.dynamicsessions.io//subscriptions/s/resourceGroups/files/sessionPools/executions"
+    assert Endpoint.parse(url).url == url.replace("//sub", "/sub")
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:8080", "http://localhost:8080/", "http://[::1]:8080"])
