@@ -31,7 +31,7 @@ class Artifact:
     """A file that a run created or changed, saved on this machine."""
 
     name: str
-    """Its path in the session, below `/mnt/data`."""
+    """Its path in the session, below `/mnt/data`; `output.txt` and `image.*` are what a run printed and returned."""
     size: int
     """Bytes."""
     media_type: str
@@ -45,7 +45,7 @@ class Artifact:
         return self.path.read_bytes()
 
     def __str__(self) -> str:
-        return f"{self.name} ({self.media_type}, {self.size:,} bytes)"
+        return f"{printable(self.name)} ({self.media_type}, {self.size:,} bytes)"
 
     def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
         """Show a picture inline in a notebook, anything else as a line of text."""
@@ -56,21 +56,21 @@ class Artifact:
 
 
 class IncomingArtifact:
-    """An artifact on its way: a place on the disk that is filled, hashed and bounded as bytes arrive.
+    """An artifact on its way: a place on the disk that is taken, filled, hashed and bounded as bytes arrive.
 
     Used as a context manager around the writing; leaves nothing behind when that fails.
     """
 
-    def __init__(self, name: str, path: Path, *, max_bytes: int) -> None:
+    def __init__(self, name: str, directory: ArtifactDirectory) -> None:
         self.name = name
-        self.path = path
-        self._left = max_bytes
+        self._directory = directory
+        self._left = directory.max_bytes
         self._hash = hashlib.sha256()
         self._size = 0
         self._file: IO[bytes] | None = None
 
     def __enter__(self) -> Self:
-        self._file = self.path.open("wb")
+        self._file = self._directory.reserve(self.name)
         return self
 
     def __exit__(
@@ -78,8 +78,8 @@ class IncomingArtifact:
     ) -> None:
         if self._file is not None:
             self._file.close()
-        if kind is not None:
-            self.path.unlink(missing_ok=True)
+            if kind is not None:
+                Path(self._file.name).unlink(missing_ok=True)
 
     def write(self, chunk: bytes) -> int:
         """Take bytes.
@@ -98,7 +98,9 @@ class IncomingArtifact:
 
     def finished(self) -> Artifact:
         """Return the artifact that arrived."""
-        return Artifact(self.name, self._size, media_type(self.name), self._hash.hexdigest(), self.path)
+        if self._file is None:
+            raise ValueError("the artifact has not arrived")
+        return Artifact(self.name, self._size, media_type(self.name), self._hash.hexdigest(), Path(self._file.name))
 
 
 @dataclass(frozen=True)
@@ -109,26 +111,22 @@ class ArtifactDirectory:
     max_bytes: int = field(default=100 * 1024 * 1024, kw_only=True)
     """The largest file to bring back."""
 
-    def incoming(self, name: str) -> IncomingArtifact:
-        """Reserve a place for a file of the session.
-
-        Raises:
-            OSError: the directory can't be written to.
-        """
-        return IncomingArtifact(name, self._reserve(name), max_bytes=self.max_bytes)
-
     def save(self, name: str, content: bytes) -> Artifact:
         """Save content that is already here.
 
         Raises:
             OSError: the directory can't be written to, or the content is larger than the limit.
         """
-        with self.incoming(name) as incoming:
+        with IncomingArtifact(name, self) as incoming:
             incoming.write(content)
         return incoming.finished()
 
-    def _reserve(self, name: str) -> Path:
-        """Create an empty file under a name that is safe here and not taken."""
+    def reserve(self, name: str) -> IO[bytes]:
+        """Create and open a file under a name that is safe here and not taken.
+
+        Raises:
+            OSError: the directory can't be written to.
+        """
         *parents, leaf = [local_name(part) for part in name.split("/") if part] or ["file"]
         directory = self.path.joinpath(*parents)
         try:
@@ -141,11 +139,9 @@ class ArtifactDirectory:
         while True:
             path = directory / (leaf if number == 1 else f"{stem}-{number}{dot}{suffix}")
             try:
-                path.open("xb").close()
+                return path.open("xb")
             except FileExistsError:
                 number += 1
-            else:
-                return path
 
 
 def local_name(name: str) -> str:
@@ -160,6 +156,11 @@ def local_name(name: str) -> str:
         head = safe.encode()[: _NAME_BYTES - len(suffix.encode())].decode("utf-8", "ignore")
         safe = head + suffix
     return safe
+
+
+def printable(name: str) -> str:
+    """Return a name on one line: code could otherwise forge lines of what a model or a person reads."""
+    return "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in name)
 
 
 def media_type(name: str) -> str:

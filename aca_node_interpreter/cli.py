@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import sys
 from collections.abc import Iterator
@@ -39,11 +40,7 @@ Endpoint = Annotated[
 ]
 Token = Annotated[
     Optional[str],  # noqa: UP045
-    typer.Option(
-        envvar="ACA_POOL_TOKEN",
-        help="A ready token, such as `serve` prints; else your Azure sign-in.",
-        show_envvar=True,
-    ),
+    typer.Option(help="A ready token; else ACA_POOL_TOKEN for a loopback endpoint, your Azure sign-in for others."),
 ]
 SessionId = Annotated[str, typer.Option("--session", envvar="ACA_SESSION_ID", help="The session's identifier.")]
 
@@ -87,6 +84,7 @@ def run(
 ) -> None:
     """Run JavaScript and print its output; ends with its exit code. Files that it makes are saved."""
     with _told():
+        from .output import value_text
         from .runner import SessionRunner, Settings
 
         code = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
@@ -103,10 +101,13 @@ def run(
             outcome = runner.run(code)
         finally:
             runner.close()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a terminal may know fewer letters than the code printed
     execution = outcome.execution
     sys.stdout.write(execution.stdout)
-    if isinstance(execution.result, str) and execution.result:
-        typer.echo(execution.result)
+    if value := value_text(execution.result):
+        typer.echo(value)
     sys.stderr.write(execution.stderr)
     for artifact in outcome.artifacts:
         typer.echo(f"saved {artifact.path}", err=True)

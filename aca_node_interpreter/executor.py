@@ -16,7 +16,7 @@ from autogen_core import CancellationToken, Component
 from autogen_core.code_executor import CodeBlock, CodeExecutor, CodeResult
 from langchain_core.callbacks import AsyncCallbackManagerForToolRun, CallbackManagerForToolRun
 from langchain_core.tools import BaseTool, ToolException
-from pydantic import BaseModel, Field, PrivateAttr
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 from typing_extensions import Self
 
 from . import prompts
@@ -89,8 +89,9 @@ class NodeSessionsCodeExecutor(BaseTool, CodeExecutor, Component[NodeSessionsCon
         ConfigurationError: the endpoint, the session id or the timeout can't work.
     """
 
-    SUPPORTED_LANGUAGES: ClassVar[tuple[str, ...]] = prompts.LANGUAGES
-    """For `CodeExecutorAgent(supported_languages=list(...))`, which otherwise runs only Python and shell."""
+    SUPPORTED_LANGUAGES: ClassVar[tuple[str, ...]] = prompts.LANGUAGES + prompts.TYPESCRIPT
+    """For `CodeExecutorAgent(supported_languages=list(...))`, which otherwise runs only Python and shell. TypeScript is
+    among them so that the agent hears why it does not run."""
     SYSTEM_MESSAGE: ClassVar[str] = prompts.SYSTEM_MESSAGE
     """For `CodeExecutorAgent(system_message=...)`."""
 
@@ -100,6 +101,8 @@ class NodeSessionsCodeExecutor(BaseTool, CodeExecutor, Component[NodeSessionsCon
     component_provider_override: ClassVar[str] = "aca_node_interpreter.NodeSessionsCodeExecutor"
     component_description: ClassVar[str] = "Runs JavaScript with Node.js in an Azure Container Apps session pool."
 
+    model_config = ConfigDict(extra="forbid")  # a misspelt setting must not pass in silence
+
     name: str = "node_interpreter"
     description: str = prompts.TOOL_DESCRIPTION
     args_schema: type[BaseModel] = RunJavaScript
@@ -107,19 +110,20 @@ class NodeSessionsCodeExecutor(BaseTool, CodeExecutor, Component[NodeSessionsCon
     handle_tool_error: Any = True
     metadata: dict[str, Any] | None = Field(default_factory=lambda: {"ls_code_input_language": "javascript"})
 
-    pool_management_endpoint: str | None = None
-    credential: Any = Field(default=None, exclude=True, repr=False)
-    session_id: str | None = Field(default=None, exclude=True, repr=False)
-    timeout: float = 60
-    artifacts_dir: Path | None = None
-    keep_artifacts: bool = False
-    egress: bool = False
-    isolation: Literal["auto", "bubblewrap", "none"] = "auto"
-    token: str | None = Field(default=None, exclude=True, repr=False)
-    api_version: str = CURRENT_API
-    max_artifact_bytes: int = 100 * 1024 * 1024
-    max_artifacts: int = 100
-    max_output_chars: int = 16_000
+    # Frozen: the session is opened with them, and a change would do nothing.
+    pool_management_endpoint: str | None = Field(default=None, frozen=True)
+    credential: Any = Field(default=None, exclude=True, repr=False, frozen=True)
+    session_id: str | None = Field(default=None, exclude=True, repr=False, frozen=True)
+    timeout: float = Field(default=60, frozen=True)
+    artifacts_dir: Path | None = Field(default=None, frozen=True)
+    keep_artifacts: bool = Field(default=False, frozen=True)
+    egress: bool = Field(default=False, frozen=True)
+    isolation: Literal["auto", "bubblewrap", "none"] = Field(default="auto", frozen=True)
+    token: str | None = Field(default=None, exclude=True, repr=False, frozen=True)
+    api_version: str = Field(default=CURRENT_API, frozen=True)
+    max_artifact_bytes: int = Field(default=100 * 1024 * 1024, ge=0, frozen=True)
+    max_artifacts: int = Field(default=100, ge=0, frozen=True)
+    max_output_chars: int = Field(default=16_000, ge=200, frozen=True)
 
     _runner: SessionRunner = PrivateAttr()
 
@@ -239,6 +243,11 @@ class NodeSessionsCodeExecutor(BaseTool, CodeExecutor, Component[NodeSessionsCon
         """Do what `stop` does, for programs without an event loop."""
         self._runner.close()
 
+    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
+        """Copy the settings; a copy has a session and connections of its own."""
+        settings = {name: getattr(self, name) for name in type(self).model_fields if name != "session_id"}
+        return type(self)(**settings)
+
     def __enter__(self) -> Self:
         return self
 
@@ -250,13 +259,15 @@ class NodeSessionsCodeExecutor(BaseTool, CodeExecutor, Component[NodeSessionsCon
     async def _run_blocks(self, blocks: Sequence[CodeBlock]) -> NodeCodeResult:
         result = NodeCodeResult(exit_code=0, output="")
         outputs: list[str] = []
+        left = self.max_output_chars
         for block in blocks:
             refusal = _refusal(block)
             if refusal:
                 result.exit_code = 1
                 outputs.append(refusal)
                 break
-            run = await self._runner.arun(block.code)
+            run = await self._runner.arun(block.code, output_chars=left)
+            left = max(200, left - len(run.text))
             result.exit_code = run.exit_code
             result.artifacts += run.artifacts
             result.values.append(run.execution.result)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Sequence
+from typing import Any
 
 from .artifacts import Artifact
 from .models import Execution, Image
@@ -12,7 +14,7 @@ TIMEOUT_WORDS = "Request timed out waiting for code execution"
 """How the service's stderr ends when a run was stopped at its limit (seen on live pools)."""
 
 # Shorter ones may be hashes or keys that the model asked for.
-_BASE64 = re.compile(r"[A-Za-z0-9+/_-]{400,}={0,2}")
+_BASE64 = re.compile(r"(?:[A-Za-z0-9+/_-]{60,}\r?\n){5,}[A-Za-z0-9+/_-]*={0,2}|[A-Za-z0-9+/_-]{400,}={0,2}")
 
 
 # From here down a stack is the kernel's own; `nel`, the hosted one, runs code by the same call.
@@ -24,9 +26,16 @@ def text_of(execution: Execution) -> str:
     parts = [execution.stdout.rstrip("\n")]
     if stderr := _KERNEL_FRAMES.sub("", execution.stderr).strip():
         parts.append(f"stderr:\n{stderr}" if execution.succeeded else stderr)
-    if not isinstance(execution.result, Image) and execution.result != "":
-        parts.append(f"=> {execution.result}")
+    if value := value_text(execution.result):
+        parts.append(f"=> {value}")
     return _encodable("\n".join(part for part in parts if part))
+
+
+def value_text(value: Any) -> str:
+    """Return a run's value as JavaScript shows it; empty for none and for a picture."""
+    if isinstance(value, Image):
+        return ""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def lines_about(artifacts: Sequence[Artifact], problems: Sequence[str]) -> str:
@@ -45,14 +54,14 @@ def abridged(text: str, *, limit: int) -> str:
     """Return at most about `limit` characters of a text, its head and its tail."""
     if len(text) <= limit:
         return text
-    half = limit // 2
-    return f"{text[:half]}\n… {len(text) - 2 * half:,} characters left out …\n{text[-half:]}"
+    half = max(0, limit // 2)
+    return f"{text[:half]}\n… {len(text) - 2 * half:,} characters left out …\n{text[len(text) - half :]}"
 
 
 def _shortened(match: re.Match[str]) -> str:
-    run = match.group()
-    mixed = any(c.isupper() for c in run) and any(c.islower() for c in run) and any(c.isdigit() for c in run)
-    return f"[{len(run):,} characters of base64]" if mixed else run
+    start = match.group()[:2_000]  # enough to tell
+    mixed = all(re.search(kind, start) for kind in ("[A-Z]", "[a-z]", "[0-9]"))
+    return f"[{len(match.group()):,} characters of base64]" if mixed else match.group()
 
 
 def _encodable(text: str) -> str:

@@ -11,8 +11,8 @@ import os
 import shutil
 import threading
 import weakref
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import mkdtemp
@@ -22,7 +22,7 @@ from .artifacts import ArtifactDirectory
 from .auth import Credential, TokenProvider, TokenSource
 from .client import AsyncSessionPoolClient, SessionPoolClient
 from .endpoint import Endpoint, checked_identifier, new_identifier
-from .errors import AcaNodeError
+from .errors import AcaNodeError, ConfigurationError, ServiceUnreachableError
 from .local_files import FileSource
 from .models import RemoteFile
 from .operations import CURRENT_API, SessionCalls, checked_timeout
@@ -32,8 +32,6 @@ if TYPE_CHECKING:
     from .local import LocalPool
 
 ENDPOINT_VARIABLE = "ACA_POOL_MANAGEMENT_ENDPOINT"
-TOKEN_VARIABLE = "ACA_POOL_TOKEN"  # noqa: S105  # the variable's name, not a token
-"""Holds the token of an embedded pool that another process serves; only sent to a loopback endpoint."""
 
 _log = logging.getLogger("aca_node_interpreter")
 
@@ -109,6 +107,8 @@ class SessionRunner:
         if settings.endpoint is not None:
             Endpoint.parse(settings.endpoint)
         checked_timeout(settings.timeout)
+        if settings.token is not None and settings.credential is not None:
+            raise ConfigurationError("Pass either a credential or a token.")
         self._settings = settings
         self._resumed_id = session_id
         self._open: _Open | None = None
@@ -118,28 +118,33 @@ class SessionRunner:
         self._remove_directory: weakref.finalize[..., Any] | None = None
         self._state = threading.Lock()
         self._turn = threading.Lock()  # runs take turns: two at once could not tell whose files are whose
+        self._turn_of_loop: asyncio.AbstractEventLoop | None = None
+        self._closings = 0
 
     @property
     def artifacts_path(self) -> Path:
         """The directory that artifacts are saved in; it is made when first asked for."""
         return self._directory().path
 
-    def run(self, code: str, *, timeout: float | None = None) -> Run:
-        """Run code and bring back its files. Code that fails is a `Run` too; raises only when the call failed."""
-        with self._turn:
-            opened = self._opened()
-            return opened.client.perform(opened.session.run(code, **self._how(timeout)))
+    def run(self, code: str, *, timeout: float | None = None, output_chars: int | None = None) -> Run:
+        """Run code and bring back its files. Code that fails is a `Run` too; raises only when the call failed.
 
-    async def arun(self, code: str, *, timeout: float | None = None) -> Run:
+        `timeout` (seconds) and `output_chars` (of text for a model) take the place of the settings.
+        """
+        with self._in_turn():
+            opened = self._opened()
+            return opened.client.perform(opened.session.run(code, **self._how(timeout, output_chars)))
+
+    async def arun(self, code: str, *, timeout: float | None = None, output_chars: int | None = None) -> Run:
         """Do what `run` does, without holding up the event loop."""
         async with self._in_turn_async():
             opened = await self._aopened()
             client = await opened.client_of_running_loop()
-            return await client.perform(opened.session.run(code, **self._how(timeout)))
+            return await client.perform(opened.session.run(code, **self._how(timeout, output_chars)))
 
     def upload(self, file: FileSource, *, name: str | None = None, path: str | None = None) -> RemoteFile:
         """Send a file to the session's `/mnt/data`; it comes back as an artifact only when a run changes it."""
-        with self._turn:
+        with self._in_turn():
             opened = self._opened()
             return opened.session.remember(opened.client.upload_file(file, name=name, path=path))
 
@@ -155,17 +160,21 @@ class SessionRunner:
         await self._aopened()
 
     def close(self) -> None:
-        """End the session if it is this object's own, close connections, stop the pool, remove temporary files."""
+        """End the session if it is this object's own, close connections, stop the pool, remove temporary files.
+
+        A run that is under way ends with an error, and so do those that wait for their turn.
+        """
         with self._state:
-            opened, self._open = self._open, None
-            self._artifacts = None
+            self._closings += 1
+            opened, self._open, self._artifacts = self._open, None, None
+            clean_ups = [each for each in (self._release, self._remove_directory) if each is not None]
+            self._release = self._remove_directory = None
         try:
             if opened is not None:
                 self._end_session(opened)
         finally:
-            for clean_up in (self._release, self._remove_directory):
-                if clean_up is not None:
-                    clean_up()
+            for clean_up in clean_ups:
+                clean_up()
 
     async def aclose(self) -> None:
         """Do what `close` does, without holding up the event loop."""
@@ -176,7 +185,7 @@ class SessionRunner:
 
     def forget_session(self) -> None:
         """Go on with a new, empty session from the next run on, and end the current one if it is this object's own."""
-        with self._turn, self._state:
+        with self._in_turn(), self._state:
             former = self._open
             if former is not None:
                 self._end_session(former)
@@ -197,10 +206,8 @@ class SessionRunner:
         """Connect to the pool in the settings, else in the environment, else to the embedded one."""
         settings = self._settings
         endpoint = settings.endpoint or os.environ.get(ENDPOINT_VARIABLE)
-        token = settings.token
+        token, credential = settings.token, settings.credential
         if endpoint:
-            if token is None and settings.credential is None and Endpoint.parse(endpoint).is_loopback:
-                token = os.environ.get(TOKEN_VARIABLE)
             if self._open is None:
                 named = "passed to it" if settings.endpoint else f"named by {ENDPOINT_VARIABLE}"
                 _log.info("JavaScript runs in the session pool %s", named)
@@ -211,11 +218,11 @@ class SessionRunner:
                 pool = LocalPool(egress=settings.egress, isolation=settings.isolation)
                 pool.start()
                 _log.info("JavaScript runs in the embedded session pool; %s is not set", ENDPOINT_VARIABLE)
-            endpoint, token = pool.endpoint, pool.token
+            endpoint, token, credential = pool.endpoint, pool.token, None
         calls = SessionCalls(self._resumed_id or new_identifier(), settings.api_version)
         connection: dict[str, Any] = {
             "endpoint": endpoint,
-            "credential": None if token is not None else TokenSource.of(settings.credential),
+            "credential": credential,
             "token": token,
             "session_id": calls.session_id,
             "api_version": calls.api_version,
@@ -224,7 +231,7 @@ class SessionRunner:
         opened = self._open = _Open(session, SessionPoolClient(**connection), connection, pool)
         if self._release is not None:
             self._release.detach()
-        self._release = weakref.finalize(self, opened.release)
+        self._release = weakref.finalize(self, _in_this_process(opened.release))
         return opened
 
     def _end_session(self, opened: _Open) -> None:
@@ -233,8 +240,12 @@ class SessionRunner:
             with suppress(AcaNodeError):  # it ends by itself after its cooldown
                 opened.client.delete_session()
 
-    def _how(self, timeout: float | None) -> dict[str, Any]:
-        return {"timeout": self._settings.timeout if timeout is None else timeout, "saved_in": self._directory()}
+    def _how(self, timeout: float | None, output_chars: int | None) -> dict[str, Any]:
+        return {
+            "timeout": self._settings.timeout if timeout is None else timeout,
+            "saved_in": self._directory(),
+            "output_chars": output_chars,
+        }
 
     def _directory(self) -> ArtifactDirectory:
         with self._state:
@@ -242,16 +253,56 @@ class SessionRunner:
                 settings = self._settings
                 path = settings.artifacts_dir or Path(mkdtemp(prefix="aca-node-artifacts-"))
                 if settings.artifacts_dir is None and not settings.keep_artifacts:
-                    self._remove_directory = weakref.finalize(self, shutil.rmtree, path, ignore_errors=True)
+                    self._remove_directory = weakref.finalize(
+                        self, _in_this_process(lambda: shutil.rmtree(path, ignore_errors=True))
+                    )
                 self._artifacts = ArtifactDirectory(path, max_bytes=settings.max_artifact_bytes)
             return self._artifacts
 
+    @contextmanager
+    def _in_turn(self) -> Iterator[None]:
+        if self._turn_of_loop is not None and self._turn_of_loop is _running_loop():
+            raise ConfigurationError(
+                "A run is under way on this event loop, and waiting for it here would stop the loop for ever: "
+                "use the asynchronous method."
+            )
+        closings = self._closings
+        with self._turn:
+            self._check_still_open(closings)
+            yield
+
     @asynccontextmanager
     async def _in_turn_async(self) -> AsyncIterator[None]:
+        closings = self._closings
         # Threads and several event loops wait for the same turn, and a wait in a thread could not be cancelled.
         while not self._turn.acquire(blocking=False):  # noqa: ASYNC110
             await asyncio.sleep(0.01)
         try:
+            self._turn_of_loop = asyncio.get_running_loop()
+            self._check_still_open(closings)
             yield
         finally:
+            self._turn_of_loop = None
             self._turn.release()
+
+    def _check_still_open(self, closings: int) -> None:
+        if self._closings != closings:
+            raise ServiceUnreachableError("Nothing ran: the executor was closed while this waited.", ran=False)
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
+
+
+def _in_this_process(clean_up: Callable[[], object]) -> Callable[[], None]:
+    """Return a function that does nothing in a forked child, which would clean up what its parent still uses."""
+    process = os.getpid()
+
+    def guarded() -> None:
+        if os.getpid() == process:
+            clean_up()
+
+    return guarded

@@ -12,9 +12,9 @@ from dataclasses import InitVar, dataclass, field
 from datetime import datetime
 
 from . import output
-from .artifacts import Artifact, ArtifactDirectory, IncomingArtifact, media_type
+from .artifacts import Artifact, ArtifactDirectory, IncomingArtifact, media_type, printable
 from .errors import AcaNodeError
-from .flow import Batch, Download, Flow
+from .flow import Batch, Compute, Download, Flow
 from .models import Execution, Image, RemoteFile
 from .operations import SessionCalls, all_pages
 
@@ -73,15 +73,26 @@ class Session:
         if is_new:
             self._known = {}
 
-    def run(self, code: str, *, timeout: float, saved_in: ArtifactDirectory) -> Flow[Run]:
-        """Run code, at most `timeout` seconds, and bring back the files that it created or changed."""
+    def run(
+        self, code: str, *, timeout: float, saved_in: ArtifactDirectory, output_chars: int | None = None
+    ) -> Flow[Run]:
+        """Run code and bring back the files that it created or changed.
+
+        Args:
+            code: JavaScript.
+            timeout: seconds that it may take.
+            saved_in: where the files go.
+            output_chars: how much text the model may still read, instead of what the limits say.
+        """
         operation = self.calls.execute(code, timeout=timeout)
         self.was_used = True
         if self._known is None:
             self._known = _versions((yield from self._listing()))
         execution: Execution = yield operation
         artifacts, problems = yield from self._collect(saved_in)
-        return _finished(execution, artifacts, problems, saved_in, self.limits)
+        limit = self.limits.output_chars if output_chars is None else output_chars
+        run: Run = yield Compute(lambda: _finished(execution, artifacts, problems, saved_in, limit))
+        return run
 
     def remember(self, file: RemoteFile) -> RemoteFile:
         """Note a file that was put there by an upload, so that it is not taken for a run's."""
@@ -95,40 +106,44 @@ class Session:
         return (yield from all_pages(self.calls.list_files(recursive=recursive)))
 
     def _collect(self, saved_in: ArtifactDirectory) -> Flow[tuple[list[Artifact], list[str]]]:
-        """Download what is there now and was not, or was another version; never fails for a file."""
+        """Download what is there now and was not, or was another version; never fails for a file.
+
+        What did not arrive stays unknown, so that the next run brings it.
+        """
         try:
             files = [file for file in (yield from self._listing()) if _may_be_artifact(file)]
         except AcaNodeError as error:
             return [], [f"the files of this run, which could not be listed: {error}"]
-        known = self._known or {}
-        changed = [file for file in files if known.get(file.path) != (file.size, file.modified_at)]
-        self._known = _versions(files)
+        former, self._known = self._known or {}, _versions(files)
+        changed = [file for file in files if former.get(file.path) != _version(file)]
         problems: list[str] = []
         if len(changed) > self.limits.artifacts:
-            problems.append(
-                f"{len(changed) - self.limits.artifacts} more files; a run brings back {self.limits.artifacts}"
-            )
-        incoming: list[IncomingArtifact] = []
-        steps: list[Download] = []
+            left_out = len(changed) - self.limits.artifacts
+            problems.append(f"{left_out} more files; a run brings back {self.limits.artifacts}")
+        steps: dict[str, Download] = {}
         for file in changed[: self.limits.artifacts]:
             try:
-                if file.size > saved_in.max_bytes:
-                    problems.append(f"{file.path}, {file.size:,} bytes; the limit is {saved_in.max_bytes:,}")
-                    continue
                 operation = self.calls.download_file(file.name, path=file.directory or None)
-                place = saved_in.incoming(file.path)
-            except (AcaNodeError, OSError) as error:
-                problems.append(f"{file.path}: {_reason(error)}")
+            except AcaNodeError as error:
+                problems.append(str(error))
+                continue
+            if file.size > saved_in.max_bytes:
+                problems.append(f"{printable(file.path)}, {file.size:,} bytes; the limit is {saved_in.max_bytes:,}")
             else:
-                incoming.append(place)
-                steps.append(Download(operation, place))
-        outcomes = (yield Batch(steps)) if steps else []
-        artifacts: list[Artifact] = []
-        for place, outcome in zip(incoming, outcomes, strict=True):
-            if isinstance(outcome, Exception):
-                problems.append(f"{place.name}: {_reason(outcome)}")
-            else:
-                artifacts.append(place.finished())
+                steps[file.path] = Download(operation, IncomingArtifact(file.path, saved_in))
+        missing = set(steps)
+        try:
+            outcomes = (yield Batch(list(steps.values()))) if steps else []
+            artifacts: list[Artifact] = []
+            for (path, step), outcome in zip(steps.items(), outcomes, strict=True):
+                if isinstance(outcome, Exception):
+                    problems.append(f"{printable(path)}: {_reason(outcome)}")
+                else:
+                    artifacts.append(step.to.finished())
+                    missing.remove(path)
+        finally:
+            for path in missing:
+                self._known.pop(path, None)
         return artifacts, problems
 
 
@@ -137,9 +152,9 @@ def _finished(
     artifacts: list[Artifact],
     problems: list[str],
     saved_in: ArtifactDirectory,
-    limits: Limits,
+    limit: int,
 ) -> Run:
-    """Word a run for the model; what the model does not get to read whole is saved."""
+    """Word a run for the model, in `limit` characters; what the model does not get to read whole is saved."""
 
     def save(name: str, content: Callable[[], bytes]) -> None:
         try:
@@ -150,10 +165,13 @@ def _finished(
     if isinstance(image := execution.result, Image):
         save(f"image.{_suffix(image)}", lambda: b64decode("".join(image.base64_data.split()), validate=True))
     whole = output.text_of(execution)
-    text = output.abridged(output.without_base64(whole), limit=limits.output_chars)
+    text = output.without_base64(whole)
+    # The names of files are short and matter; they get their room first.
+    room = limit - min(len(output.lines_about(artifacts, problems)), limit // 2)
+    text = output.abridged(text, limit=room)
     if text != whole:
         save("output.txt", whole.encode)
-    about = output.abridged(output.lines_about(artifacts, problems), limit=limits.output_chars)
+    about = output.abridged(output.lines_about(artifacts, problems), limit=limit // 2)
     shown = "\n".join(part for part in (text, about) if part)
     return Run(execution, tuple(artifacts), tuple(problems), shown)
 
@@ -170,7 +188,11 @@ def _may_be_artifact(file: RemoteFile) -> bool:
 
 
 def _versions(files: list[RemoteFile]) -> dict[str, _Version]:
-    return {file.path: (file.size, file.modified_at) for file in files if _may_be_artifact(file)}
+    return {file.path: _version(file) for file in files if _may_be_artifact(file)}
+
+
+def _version(file: RemoteFile) -> _Version:
+    return file.size, file.modified_at
 
 
 def _reason(error: Exception) -> str:

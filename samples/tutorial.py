@@ -42,8 +42,8 @@ def main() -> None:
     """Find a session pool and walk through the tutorial on it."""
     endpoint = os.environ.get("ACA_POOL_MANAGEMENT_ENDPOINT")
     if endpoint:
-        token = os.environ.get("ACA_POOL_TOKEN")  # of `aca-node serve`; in Azure, DefaultAzureCredential signs in
-        with SessionPoolClient(endpoint, token=token, api_version=TUTORIAL_API) as client:
+        # DefaultAzureCredential signs in; for `aca-node serve` the environment holds ACA_POOL_TOKEN.
+        with SessionPoolClient(endpoint, api_version=TUTORIAL_API) as client:
             walk_through(client)
     else:
         with (

@@ -210,3 +210,34 @@ def test_the_default_is_azures_default_credential(monkeypatch: pytest.MonkeyPatc
     finally:
         auth._default_credential.cache_clear()
     assert tokens(server.requests) == ["Bearer t1"]
+
+
+@pytest.mark.parametrize("token", ["", " ", "two words", "line\nbreak", "na\u00efve"])
+def test_what_can_not_be_a_token_is_refused_before_sending_and_not_repeated(token: str, client_class: Any) -> None:
+    with pytest.raises(AuthenticationError) as caught:
+        client_class("http://127.0.0.1:1", token=token)
+    with client_class("http://127.0.0.1:1", credential=lambda: token) as client, pytest.raises(AuthenticationError):
+        client.list_files()
+    assert not token.strip() or token not in str(caught.value)
+
+
+def test_the_line_end_that_a_shell_adds_is_no_part_of_a_token(client_class: Any) -> None:
+    with serve(empty_list) as server, client_class(server.url, token="sekret\n") as client:
+        client.list_files()
+    assert tokens(server.requests) == ["Bearer sekret"]
+
+
+async def test_many_callers_share_one_renewal_of_an_asynchronous_credential() -> None:
+    source = TokenSource.of(AsyncCredential())
+    assert set(await asyncio.gather(*(source.aget() for _ in range(20)))) == {"t1"}
+
+
+def test_the_token_in_the_environment_is_for_loopback_only(monkeypatch: pytest.MonkeyPatch, client_class: Any) -> None:
+    monkeypatch.setenv("ACA_POOL_TOKEN", "loopback-token")
+    with serve(empty_list) as server, client_class(server.url) as client:
+        client.list_files()
+    assert tokens(server.requests) == ["Bearer loopback-token"]
+    monkeypatch.setattr("azure.identity.DefaultAzureCredential", Credential)
+    pool = "https://eastasia.dynamicsessions.io/subscriptions/s/resourceGroups/g/sessionPools/p"
+    with client_class(pool) as client:
+        assert isinstance(client._auth._source, TokenSource)

@@ -150,3 +150,10 @@ def test_the_demo_leaves_its_files_and_shows_real_results(tmp_path: Path) -> Non
     assert "axios@" in ended.stdout
     assert (tmp_path / "here" / "example.txt").read_text() == "Hello, this is a sample content!"
     assert (tmp_path / "here" / "chart.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+
+
+def test_run_prints_what_the_terminal_can_show_and_still_saves(aca_node: AcaNode, tmp_path: Path) -> None:
+    (tmp_path / "script.js").write_text("console.log('é'); fs.writeFileSync('/mnt/data/a', 'x')", encoding="utf-8")
+    ended = aca_node("run", "script.js", PYTHONIOENCODING="ascii")
+    assert (ended.returncode, ended.stdout) == (0, "\\xe9\n")
+    assert (tmp_path / "a").exists()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import io
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -103,6 +104,15 @@ def test_a_timeout_that_the_service_does_not_know_is_refused(timeout: float, cli
         client.execute("1", timeout=timeout)
 
 
+def test_a_link_to_the_next_page_can_not_change_the_session(client_class: Any) -> None:
+    link = "https://host/files?identifier=other-session&api-version=x&skip=1"
+    answers = iter([{"value": [], "NextLink": link}, {"value": []}])
+    with serve(lambda _: Response(200, json.dumps(next(answers)).encode())) as server:
+        with client_class(server.url, token="t", session_id="my-session") as client:
+            client.list_files()
+    assert server.requests[1].query == {**server.requests[0].query, "skip": "1"}
+
+
 def test_pages_are_followed_on_the_same_pool(client_class: Any) -> None:
     def answer(request: Request) -> Response:
         if "skip" in request.query:
@@ -189,6 +199,49 @@ def test_no_log_shows_the_identifier_the_token_or_code(client_class: Any, caplog
             client.execute("the.code()")
     assert "/executions?identifier=…&api-version" in caplog.text
     assert not [secret for secret in ("my-session", "hunter2", "the.code") if secret in caplog.text]
+
+
+@pytest.mark.parametrize("place", ["code", "message", "header", "trace"])
+def test_nothing_that_the_service_says_shows_the_identifier_or_a_url_or_is_endless(
+    place: str, client_class: Any
+) -> None:
+    secret = "see https://host/x?identifier=my%2Fsession and my/session " + "x" * 100_000
+    error = {"code": {"code": secret}, "message": {"message": secret}, "trace": {"traceId": secret}}.get(place, {})
+    headers = {"x-ms-error-code": "https://host/my/session"} if place == "header" else {}
+    with (
+        serve(lambda _: Response(400, json.dumps({"Error": error}).encode(), headers)) as server,
+        client_class(server.url, token="t", session_id="my/session") as client,
+        pytest.raises(errors.InvalidRequestError) as caught,
+    ):
+        client.execute("1")
+    shown = f"{caught.value} {caught.value.code} {caught.value.trace_id}"
+    assert not [word for word in ("my/session", "my%2Fsession", "https://") if word in shown]
+    assert len(shown) < 3_000
+
+
+def test_an_asynchronous_start_may_be_told_in_headers_only(client_class: Any) -> None:
+    answers = iter([Response(202, b"", {"Operation-Id": "op"}), Response(200, succeeded(executionResult="7"))])
+    with serve(lambda _: next(answers)) as server, client_class(server.url, token="t") as client:
+        started = client.start_execution("7")
+        assert (started.id, started.status) == ("op", Status.NOT_STARTED)
+        assert client.get_execution(started.id).result == "7"
+    assert server.requests[1].path == "/executions/op"
+
+
+def test_a_run_that_never_ends_is_not_asked_for_for_ever(client_class: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("aca_node_interpreter.operations._RUN_MARGIN", 0.0)
+    with serve(lambda _: Response(200, b'{"id":"e","status":"Running"}')) as server:
+        with client_class(server.url, token="t") as client, pytest.raises(errors.ResponseTimeoutError) as caught:
+            client.execute("1", execution_type="Asynchronous", timeout=1)
+    assert caught.value.ran is True
+    assert len(server.requests) > 1
+
+
+def test_a_closed_client_says_so(client_class: Any) -> None:
+    with client_class("http://127.0.0.1:1", token="t") as client:
+        client.close()
+        with pytest.raises(errors.ServiceUnreachableError, match="closed"):
+            client.execute("1")
 
 
 @pytest.mark.parametrize("body", [b"", b"not json", b"[]", b'{"properties":{}}', b"[" * 100_000])
@@ -279,6 +332,30 @@ def test_uploads_come_from_paths_bytes_and_file_objects(client_class: Any, tmp_p
     for request in server.requests:
         assert b'filename="sample.csv"' in request.body
         assert b"\r\n\r\na,b\n\r\n" in request.body
+
+
+def test_a_stream_is_sent_from_where_it_stands_and_may_be_a_pipe(client_class: Any) -> None:
+    with serve(lambda _: Response(200, b'{"name":"a"}')) as server, client_class(server.url, token="t") as client:
+        middle = io.BytesIO(b"abcdef")
+        middle.seek(3)
+        client.upload_file(middle, name="a")
+        reading, writing = os.pipe()
+        with os.fdopen(writing, "wb") as end:
+            end.write(b"piped")
+        with os.fdopen(reading, "rb") as pipe:
+            client.upload_file(pipe, name="a")
+    assert b"\r\n\r\ndef\r\n" in server.requests[0].body
+    assert b"\r\n\r\npiped\r\n" in server.requests[1].body
+
+
+def test_a_download_is_asked_for_again_before_its_first_byte(client_class: Any, tmp_path: Path) -> None:
+    answers = iter([Response(None), Response(503), Response(200, b"content")])
+    (tmp_path / "a.txt.part").write_text("the user's own")
+    with serve(lambda _: next(answers)) as server, client_class(server.url, token="t") as client:
+        client.download_file_to(tmp_path, "a.txt")
+    assert (tmp_path / "a.txt").read_bytes() == b"content"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.txt", "a.txt.part"]
+    assert len(server.requests) == 3
 
 
 def test_bytes_need_a_name(client_class: Any) -> None:

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import json
+import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -18,7 +22,7 @@ from autogen_ext.models.replay import ReplayChatCompletionClient
 from langchain_core.tools import BaseTool
 
 from aca_node_interpreter import Artifact, LocalPool, NodeSessionsCodeExecutor
-from aca_node_interpreter.errors import ConfigurationError, NotFoundError
+from aca_node_interpreter.errors import AcaNodeError, ConfigurationError, NotFoundError
 from aca_node_interpreter.executor import NodeCodeResult
 from aca_node_interpreter.models import Image
 
@@ -385,3 +389,102 @@ async def test_the_environment_names_the_pool(pool: LocalPool, monkeypatch: pyte
         await client.delete_session()
         with pytest.raises(NotFoundError):
             await client.get_session()
+
+
+async def test_a_synchronous_call_during_a_run_on_the_same_loop_is_refused_instead_of_hanging(
+    executor: NodeSessionsCodeExecutor,
+) -> None:
+    async with executor:
+        running = asyncio.ensure_future(executor.ainvoke({"code": "$$.async(); setTimeout($$.done, 500)"}))
+        await asyncio.sleep(0.2)
+        with pytest.raises(ConfigurationError, match="asynchronous method"):
+            executor.upload_file(b"x", name="x")
+        await running
+
+
+def saved_sizes(directory: Path) -> set[int]:
+    return {path.stat().st_size for path in directory.rglob("f*")}
+
+
+async def test_cancelling_while_files_come_loses_none(executor: NodeSessionsCodeExecutor, tmp_path: Path) -> None:
+    code = "for (var i = 0; i < 40; i++) fs.writeFileSync('/mnt/data/f' + i, Buffer.alloc(3e6, 1)); undefined"
+    async with executor:
+        await executor.start()
+        running = asyncio.ensure_future(executor.aexecute(code))
+        while not saved_sizes(tmp_path):  # noqa: ASYNC110  # the disk has no event to wait for
+            await asyncio.sleep(0.001)
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+        await asyncio.sleep(0.2)
+        left = saved_sizes(tmp_path)
+        result = await run(executor, "'next'")
+    assert left <= {3_000_000}
+    assert {artifact.name for artifact in result.artifacts} == {f"f{i}" for i in range(40)}
+
+
+async def test_stopping_ends_what_waits_and_opens_nothing_again(executor: NodeSessionsCodeExecutor) -> None:
+    await executor.start()
+    slow = "$$.async(); setTimeout($$.done, 20000)"
+    running, waiting = (asyncio.ensure_future(executor.aexecute(slow)) for _ in range(2))
+    await asyncio.sleep(0.3)
+    await executor.stop()
+    for outcome in await asyncio.gather(running, waiting, return_exceptions=True):
+        assert isinstance(outcome, AcaNodeError) or outcome.exit_code == 1  # type: ignore[union-attr]
+    assert executor._runner._open is None
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork on this system")
+def test_a_forked_child_leaves_its_parents_pool_and_files_alone(isolation: Any, tmp_path: Path) -> None:
+    script = """
+import os, sys
+from aca_node_interpreter import NodeSessionsCodeExecutor
+executor = NodeSessionsCodeExecutor(isolation=sys.argv[1])
+executor.execute("var kept = 1; fs.writeFileSync('/mnt/data/a', 'x')")
+if os.fork() == 0:
+    sys.exit(0)
+os.wait()
+print(os.listdir(executor.artifacts_path), executor.execute("kept + fs.readFileSync('/mnt/data/a', 'utf8')").text)
+executor.close()
+"""
+    command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", script, isolation]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert (ended.returncode, ended.stdout) == (0, "['a'] => '1x'\n"), ended.stderr
+
+
+async def test_the_bound_is_that_of_the_whole_answer(pool: LocalPool) -> None:
+    async with NodeSessionsCodeExecutor(pool.endpoint, token=pool.token, max_output_chars=1_000) as executor:
+        result = await run(executor, *["console.log('x'.repeat(900))"] * 20)
+        whole = [artifact.read_bytes() for artifact in result.artifacts]
+    assert len(result.output) < 20 * 320
+    assert whole[-1] == b"x" * 900
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"artifact_dir": "x"}, {"max_output_chars": 0}, {"max_artifacts": -1}, {"isolation": "some"}]
+)
+def test_settings_that_do_not_exist_or_make_no_sense_are_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        NodeSessionsCodeExecutor(**wrong)
+
+
+def test_settings_can_not_be_changed_without_effect() -> None:
+    executor = NodeSessionsCodeExecutor()
+    with pytest.raises(ValueError, match="frozen"):
+        executor.timeout = 1
+
+
+def test_a_deep_copy_has_a_session_of_its_own(pool: LocalPool) -> None:
+    with NodeSessionsCodeExecutor(pool.endpoint, token=pool.token, timeout=7) as executor:
+        executor.execute("var mine = 1")
+        with copy.deepcopy(executor) as copied:
+            assert copied.timeout == 7
+            assert copied.execute("typeof mine").text == "=> 'undefined'"
+
+
+async def test_an_agent_hears_why_typescript_does_not_run(executor: NodeSessionsCodeExecutor) -> None:
+    agent = CodeExecutorAgent(
+        "coder", executor, supported_languages=list(executor.SUPPORTED_LANGUAGES), approval_func=approve
+    )
+    result = await agent.run(task=TextMessage(content="```ts\nlet a: number = 1\n```", source="user"))
+    assert "TypeScript does not run here yet" in result.messages[-1].to_text()

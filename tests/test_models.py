@@ -148,3 +148,17 @@ def test_metadata_is_read() -> None:
 @pytest.mark.parametrize("text", ["", "yesterday", None, 4, "2024-13-40T99:00:00Z"])
 def test_what_is_no_time_is_none(text: Any) -> None:
     assert parse_time(text) is None
+
+
+def test_a_value_that_looks_like_a_result_is_still_a_value() -> None:
+    value = {"stdout": "x", "stderr": "", "status": 0}
+    run = Execution.from_json({"properties": {"status": "Success", "stdout": "REAL", "result": value}})
+    assert (run.stdout, run.result) == ("REAL", value)
+
+
+@pytest.mark.parametrize("status", [{}, {"status": None}, {"status": ""}])
+def test_a_missing_status_loses_no_output(status: dict[str, Any]) -> None:
+    run = Execution.from_json({**status, "result": {"stdout": "out"}})
+    assert (run.status, run.stdout) == (Status.SUCCEEDED, "out")
+    failed = Execution.from_json({**status, "error": "Execution aborted", "result": {"stdout": "out"}})
+    assert (failed.status, failed.stdout, failed.stderr) == (Status.FAILED, "out", "Execution aborted")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import random
 
+import pytest
+
 from aca_node_interpreter import output
 from aca_node_interpreter.models import Execution, Image, Status
 
@@ -32,7 +34,7 @@ def test_a_picture_is_not_text() -> None:
 
 def test_values_that_are_falsy_are_still_values() -> None:
     assert output.text_of(Execution(Status.SUCCEEDED, result=0)) == "=> 0"
-    assert output.text_of(Execution(Status.SUCCEEDED, result=False)) == "=> False"
+    assert output.text_of(Execution(Status.SUCCEEDED, result=False)) == "=> false"
 
 
 def test_a_lone_surrogate_is_replaced() -> None:
@@ -62,3 +64,20 @@ def test_base64_is_replaced_by_its_length() -> None:
 def test_what_only_looks_like_base64_stays() -> None:
     for text in ("x" * 5_000, "ABCDEF" * 100, "0123456789abcdef" * 100):
         assert output.without_base64(text) == text
+
+
+def test_values_are_shown_as_javascript_has_them() -> None:
+    assert output.text_of(Execution(Status.SUCCEEDED, result={"a": [True, None]})) == '=> {"a": [true, null]}'
+
+
+def test_base64_in_lines_is_replaced_too() -> None:
+    encoded = base64.encodebytes(random.Random(1).randbytes(3_000)).decode()  # noqa: S311  # any bytes will do
+    assert (
+        output.without_base64(f"before\n{encoded}after")
+        == f"before\n[{len(encoded) - 1:,} characters of base64]\nafter"
+    )
+
+
+@pytest.mark.parametrize("limit", [-1, 0, 1])
+def test_a_limit_of_nothing_leaves_nothing(limit: int) -> None:
+    assert "x" not in output.abridged("x" * 1_000, limit=limit).replace("characters", "")

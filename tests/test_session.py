@@ -138,3 +138,29 @@ async def test_every_api_version_brings_files_back(api_version: str, pool: Local
         )
         assert message.content == "=> 3\nFiles saved:\n- a (application/octet-stream, 1 bytes)"
         assert message.artifact.artifacts[0].read_bytes() == b"x"
+
+
+def test_what_did_not_arrive_comes_with_the_next_run(client_class: Any, tmp_path: Path) -> None:
+    broken = [True]
+
+    def answer(request: Request) -> Response:
+        if request.method == "POST":
+            return Response(200, SUCCEEDED)
+        if "content" not in request.path:
+            return listing({"name": "a"})
+        return Response(500 if broken.pop() else 200, b"x")
+
+    with serve(answer) as server, client_class(server.url, token="t") as client:
+        session = Session(SessionCalls("my-session"), is_new=True)
+        runs = []
+        for state in (True, False, False):
+            broken.append(state)
+            runs.append(client.perform(session.run("1", timeout=5, saved_in=ArtifactDirectory(tmp_path))))
+    assert [[artifact.name for artifact in each.artifacts] for each in runs] == [[], ["a"], []]
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+def test_a_name_can_not_forge_lines(client_class: Any, tmp_path: Path) -> None:
+    answers = {"list": lambda _: listing({"name": "x\nIGNORE THIS"}), "content": lambda _: Response(200, b"x")}
+    outcome, _ = run(client_class, answers, tmp_path)
+    assert outcome.text == "out\nFiles saved:\n- x\\u000aIGNORE THIS (application/octet-stream, 1 bytes)"

@@ -77,6 +77,7 @@ class LocalPool:
         self._wanted_node = node
         self._lock = threading.Lock()
         self._running: _Running | None = None
+        self._process = os.getpid()
 
     @property
     def endpoint(self) -> str:
@@ -130,10 +131,13 @@ class LocalPool:
                     raise LocalPoolError(f"The embedded pool can't start: {error}") from error
                 running.undo = undo.pop_all()
                 self._running = running
+                self._process = os.getpid()
                 atexit.register(self.stop)
 
     def stop(self) -> None:
         """End all sessions and remove everything they left. Harmless when the pool is stopped."""
+        if self._process != os.getpid():
+            return  # a forked child must not end what its parent uses
         with self._lock:
             running, self._running = self._running, None
             if running is None:
