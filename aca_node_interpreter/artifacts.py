@@ -134,7 +134,7 @@ class ArtifactDirectory:
         except (FileExistsError, NotADirectoryError):  # an earlier artifact has the directory's name
             directory = self.path / "_".join([*parents, "files"])
             directory.mkdir(parents=True, exist_ok=True)
-        stem, dot, suffix = leaf.partition(".") if leaf[:1] != "." else (leaf, "", "")
+        stem, dot, suffix = leaf.partition(".")
         number = 1
         while True:
             path = directory / (leaf if number == 1 else f"{stem}-{number}{dot}{suffix}")
@@ -147,6 +147,8 @@ class ArtifactDirectory:
 def local_name(name: str) -> str:
     """Return a file name that every file system takes and no terminal misreads, as close to the given one as can be."""
     safe = "".join("_" if c in _FORBIDDEN or unicodedata.category(c)[0] == "C" else c for c in name)
+    # A leading dot would hide it, and many programs read hidden files of the current directory as settings.
+    safe = f"_{safe[1:]}" if safe[:1] == "." else safe
     safe = safe.rstrip(". ") or "_"
     if _RESERVED.fullmatch(safe):
         safe = f"_{safe}"

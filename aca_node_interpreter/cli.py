@@ -108,7 +108,7 @@ def run(
     sys.stdout.write(execution.stdout)
     if value := value_text(execution.result):
         typer.echo(value)
-    sys.stderr.write(execution.stderr)
+    sys.stderr.write(execution.stderr and execution.stderr.rstrip("\n") + "\n")
     for artifact in outcome.artifacts:
         typer.echo(f"saved {artifact.path}", err=True)
     for problem in outcome.problems:
@@ -118,7 +118,7 @@ def run(
 
 @app.command()
 def serve(
-    port: Annotated[int, typer.Option(help="A free one if 0.")] = 0,
+    port: Annotated[int, typer.Option(help="A free one if 0.", min=0, max=65535)] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print endpoint and token as one line of JSON.")] = False,
     egress: Annotated[bool, typer.Option("--egress", help="Let the code reach the network.")] = False,
     isolation: Annotated[Isolation, typer.Option(help="`none` runs code without a sandbox.")] = Isolation.AUTO,

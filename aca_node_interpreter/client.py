@@ -8,11 +8,12 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import aclosing
 from itertools import count
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import httpx
 from typing_extensions import Self
@@ -494,8 +495,10 @@ class AsyncSessionPoolClient(_SessionPoolClient):
                 with transport.translated(operation):
                     async with self._http.stream(**transport.request(self._endpoint, operation)) as response:
                         if response.is_success:
-                            async for chunk in response.aiter_bytes():
-                                size += await asyncio.to_thread(sink.write, chunk)
+                            # Left to the garbage collector, the iterator would outlive a loop that ends now.
+                            async with aclosing(cast("AsyncGenerator[bytes]", response.aiter_bytes())) as chunks:
+                                async for chunk in chunks:
+                                    size += await asyncio.to_thread(sink.write, chunk)
                             return Reply(response.status_code, response.headers, b"")
                         await response.aread()
                         return transport.reply_of(response)

@@ -49,7 +49,7 @@ def test_a_file_over_the_limit_leaves_nothing(tmp_path: Path) -> None:
         ("..", "_"),
         (".", "_"),
         ("", "_"),
-        (".bashrc", ".bashrc"),
+        (".bashrc", "_bashrc"),
         ('a<b>:"|?*.txt', "a_b______.txt"),
         ("a\\b", "a_b"),
         ("a\x1b[31m\n", "a_[31m_"),

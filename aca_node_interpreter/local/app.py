@@ -12,7 +12,7 @@ import uuid
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
-from urllib.parse import parse_qsl, urlencode, urlsplit
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 from starlette.datastructures import Headers, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
@@ -113,7 +113,7 @@ class PoolApp:
 
     def location(self, call: Match, query: dict[str, str]) -> str:
         """Say where an execution can be asked for."""
-        return f"{self._endpoint}{call.prefix}/executions/{call.name}?{urlencode(query)}"
+        return f"{self._endpoint}{call.prefix}/executions/{quote(call.name, safe='')}?{urlencode(query)}"
 
     @property
     def node_version(self) -> str:

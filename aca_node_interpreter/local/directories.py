@@ -17,10 +17,12 @@ def make_pool_directory(undo: contextlib.ExitStack) -> Path:
     parent = Path(tempfile.gettempdir())
     for abandoned in parent.glob(f"{_PREFIX}*"):
         _remove_abandoned(abandoned)
-    directory = Path(tempfile.mkdtemp(prefix=_PREFIX)).resolve()
+    # It gets its name when it is locked: another pool that starts now would take it for an abandoned one.
+    unlocked = Path(tempfile.mkdtemp(prefix=".aca-node-new-")).resolve()
+    directory = unlocked.with_name(unlocked.name.replace(".aca-node-new-", _PREFIX))
     undo.callback(remove_tree, directory)
-    _lock(undo, directory)
-    return directory
+    _lock(undo, unlocked)
+    return unlocked.rename(directory)
 
 
 def _lock(undo: contextlib.ExitStack, directory: Path) -> None:

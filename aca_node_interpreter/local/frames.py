@@ -21,6 +21,9 @@ EXIT = ord("X")
 _KNOWN = frozenset({LOADED, STDOUT, STDERR, DISPLAY, VALUE, EXIT})
 _HEADER_BYTES = 5
 
+MAX_PARTS = 500_000
+"""Objects with more keys and items than about this are refused unread: reading them would take seconds."""
+
 MAX_FRAME_BYTES = 64 * 1024 * 1024
 """Longer frames are refused before their payload is kept."""
 
@@ -37,13 +40,19 @@ def encode_run(run_id: int, code: str) -> bytes:
 
 def decode_object(payload: bytes) -> dict[str, Any]:
     """Read a frame's payload as a JSON object."""
+    if payload.count(b",") + payload.count(b"[") + payload.count(b"{") > MAX_PARTS:
+        raise FrameError("a payload has too many parts")
     try:
-        message = json.loads(payload, parse_constant=_refuse)
+        message = json.loads(payload, parse_constant=_refuse, parse_int=_parse_int)
     except (ValueError, RecursionError) as error:
         raise FrameError("a payload is not JSON") from error
     if not isinstance(message, dict):
         raise FrameError("a payload is not a JSON object")
     return message
+
+
+def _parse_int(digits: str) -> int | float:
+    return int(digits) if len(digits) < 20 else float(digits)
 
 
 def _refuse(constant: str) -> NoReturn:

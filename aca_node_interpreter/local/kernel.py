@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 from aca_node_interpreter.local import frames
@@ -49,8 +50,9 @@ class Outcome:
 class Kernel:
     """A running Node.js process and its two pipes. Made by `start`; used from one event loop only."""
 
-    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], *, has_init: bool = False) -> None:
         self.alive = True
+        self._has_init = has_init
         self.stderr_tail = b""
         self._process = process
         self._reader = frames.FrameReader()
@@ -101,7 +103,7 @@ class Kernel:
         finally:
             os.close(request_read)
             os.close(reply_write)
-        kernel = cls(process)
+        kernel = cls(process, has_init=launch.has_init)
         try:
             await kernel._connect(parents)
             await asyncio.wait_for(asyncio.shield(kernel._loaded), _START_SECONDS)
@@ -202,14 +204,33 @@ class Kernel:
                 transport.abort()
             else:
                 transport.close()
-        if self._process.returncode is None:
+        if self._process.returncode is None and not (self._has_init and self._kill_init()):
             # It leads its own process group, and is not reaped yet, so the number is still its own.
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)
 
+    def _kill_init(self) -> bool:
+        """End the sandbox by its first process, which no process in it survives; tell whether there was one.
+
+        Ending bubblewrap itself would leave that to a signal that root in the sandbox can switch off, and a zombie to
+        whoever inherits it.
+        """
+        pid = self._process.pid
+        try:
+            children = Path(f"/proc/{pid}/task/{pid}/children").read_text("ascii").split()
+            for child in children:
+                os.kill(int(child), signal.SIGKILL)
+        except OSError:
+            return False
+        return bool(children)
+
     def reap(self) -> None:
         """Wait for the killed process; it takes milliseconds but blocks."""
-        self._process.wait(10)
+        try:
+            self._process.wait(5)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait(5)
         if self._process.stderr is not None:
             self._process.stderr.close()
 

@@ -17,6 +17,8 @@ ABORTED = "Execution aborted"
 # `process.exit()` leaves the hosted service waiting until the limit; these are then its words. Here they come at once.
 _SERVICE_WORDS = {"timed out": TIMED_OUT, "exited": TIMED_OUT, "aborted": ABORTED}
 
+_MAX_TRACEBACK_LINES = 10_000
+
 _TEXTS = ("text/plain", "text/html", "image/svg+xml")
 
 
@@ -57,8 +59,10 @@ def _cut(stream: bytes, limit: int | None) -> str:
 
 def _traceback(error: Any) -> bytes:
     fields: Mapping[str, Any] = error if isinstance(error, dict) else {}
-    lines = fields.get("traceback")
-    if not isinstance(lines, list) or not lines:
+    given = fields.get("traceback")
+    lines = given[:_MAX_TRACEBACK_LINES] if isinstance(given, list) else []
+    lines = [line for line in lines if isinstance(line, str)]
+    if not lines:
         lines = [f"{_text(fields.get('ename'))}: {_text(fields.get('evalue'))}"]
     # A lone surrogate has no UTF-8.
     return "\n".join(map(_text, lines)).encode("utf-8", "replace")

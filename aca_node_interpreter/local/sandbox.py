@@ -50,6 +50,8 @@ class Launch:
     command: list[str]
     environment: dict[str, str]
     directory: Path | None
+    has_init: bool = False
+    """Whether the process only waits for its child, the first one of a process namespace, with which all in it end."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,8 @@ class Sandbox:
             kernel = _kernel_arguments(_KERNEL, request_fd, reply_fd)
             return Launch([str(self.node.executable), *kernel], self._plain_environment(session), session / "data")
         kernel = _kernel_arguments(Path(_OWN, "kernel.js"), request_fd, reply_fd)
-        return Launch([*self.isolated(session / "data"), _inside(self.node.executable), *kernel], {}, None)
+        command = [*self.isolated(session / "data"), _inside(self.node.executable), *kernel]
+        return Launch(command, {}, None, has_init=True)
 
     def isolated(self, data: Path) -> list[str]:
         """Build the bubblewrap command up to what it shall run."""
@@ -88,7 +91,8 @@ class Sandbox:
                 command += ["--symlink", str(path.readlink()), str(path)]
             elif path.is_dir():
                 command += ["--ro-bind", str(path), str(path)]
-        command += ["--proc", "/proc", "--dev", "/dev"]
+        # Read-only: /proc/sys asks for uid 0, not for a capability, so root in a session would set the host's kernel.
+        command += ["--proc", "/proc", "--remount-ro", "/proc", "--dev", "/dev"]
         command += ["--size", str(TMP_BYTES), "--perms", "1777", "--tmpfs", "/tmp"]  # noqa: S108 - inside the sandbox
         command += ["--size", str(HOME_BYTES), "--tmpfs", _HOME]
         for path_name in _PUBLIC_SETTINGS:

@@ -61,7 +61,7 @@ class LocalPool:
     ) -> None:
         if sys.platform == "win32":
             raise LocalPoolError("The embedded pool is not available on Windows yet.")
-        for package in ("starlette", "uvicorn", "python_multipart"):
+        for package in ("starlette", "uvicorn", "httptools", "python_multipart"):
             if importlib.util.find_spec(package) is None:
                 raise LocalPoolError(f"The embedded pool needs {package}: run {INSTALL_HINT}.")
         if isolation not in ("auto", "bubblewrap", "none"):
@@ -199,6 +199,7 @@ class LocalPool:
         import uvicorn
 
         from aca_node_interpreter.local.app import PoolApp
+        from aca_node_interpreter.local.http_protocol import BoundedProtocol
         from aca_node_interpreter.local.pool import SessionPool
 
         running.attach(asyncio.get_running_loop())
@@ -218,6 +219,7 @@ class LocalPool:
         )
         config = uvicorn.Config(
             app,
+            http=BoundedProtocol,
             lifespan="off",
             ws="none",
             access_log=False,
