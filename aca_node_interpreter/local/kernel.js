@@ -12,6 +12,11 @@
 (function startKernel(require, requestFd, replyFd) {
   "use strict";
 
+  // Code may declare names of its own over the global ones, `let process` for one.
+  const root = globalThis;
+  const { Buffer, Error, JSON, Number, Object, Promise, RangeError, Reflect, process } = root;
+
+  const { isUtf8 } = require("buffer");
   const { Console } = require("console");
   const fs = require("fs");
   const net = require("net");
@@ -22,14 +27,17 @@
   const { writeSync } = fs;
   const { inspect } = util;
   const { runInThisContext } = vm;
-  const { apply, defineProperty, deleteProperty } = Reflect;
+  const { apply, defineProperty, deleteProperty, set } = Reflect;
   const { parse, stringify } = JSON;
   const bufferConcat = Buffer.concat;
   const bufferFrom = Buffer.from;
   const allocate = Buffer.alloc;
   const NativePromise = Promise;
   const promiseThen = Promise.prototype.then;
+  const functionBind = Function.prototype.bind;
   const split = String.prototype.split;
+  const createObject = Object.create;
+  const isFiniteNumber = Number.isFinite;
   const platformConsole = console.Console;
 
   // The host refuses longer frames.
@@ -86,6 +94,15 @@
     if (value === undefined) return { "text/plain": "undefined" };
     if (value === null) return { "text/plain": "null" };
     let bundle;
+    // What a getter throws is an error of the run; what the methods throw is not.
+    if (value._toMime) {
+      try {
+        bundle = value._toMime();
+      } catch {
+        bundle = undefined;
+      }
+    }
+    if (typeof bundle !== "object") bundle = {};
     const attempt = (mediaType, produce) => {
       if (mediaType in bundle) return;
       try {
@@ -94,12 +111,6 @@
         // A representation that can't be made is left out.
       }
     };
-    try {
-      bundle = value._toMime && value._toMime();
-    } catch {
-      bundle = undefined;
-    }
-    if (typeof bundle !== "object" || bundle === null) bundle = {};
     attempt("text/plain", () => inspect(value));
     if (value._toHtml) attempt("text/html", () => value._toHtml());
     if (value._toSvg) attempt("image/svg+xml", () => value._toSvg());
@@ -109,7 +120,7 @@
   }
 
   function currentMimer() {
-    const mimer = globalThis.$$mimer$$;
+    const mimer = root.$$mimer$$;
     return typeof mimer === "function" ? mimer : defaultMimer;
   }
 
@@ -131,7 +142,7 @@
     const described = { mime: mimer(value) };
     const plain = value === null || ["string", "boolean", "number"].includes(typeof value);
     // For pools that hand primitives over as JSON; the host decides.
-    if (plain && mimer === defaultMimer && (typeof value !== "number" || Number.isFinite(value))) {
+    if (plain && mimer === defaultMimer && (typeof value !== "number" || isFiniteNumber(value))) {
       described.primitive = value;
     }
     return described;
@@ -141,30 +152,45 @@
 
   const config = { awaitExecution: false };
 
-  class RunOutput extends stream.Writable {
+  class RunOutput extends stream.Transform {
     #type;
 
     constructor(type) {
-      super({ decodeStrings: true });
+      super();
       this.#type = type;
     }
 
-    _write(chunk, encoding, callback) {
-      sendStream(this.#type, chunk);
+    _transform(chunk, encoding, callback) {
+      // Decoded write by write: of a character that two writes share nothing is left, as hosted.
+      sendStream(this.#type, isUtf8(chunk) ? chunk : bufferFrom(chunk.toString()));
+      if (this.readableFlowing) this.push(chunk);
       callback();
     }
   }
+  // It shows itself as its base class, as hosted.
+  deleteProperty(RunOutput.prototype, "constructor");
 
-  function sendDisplay(mime) {
-    sendBytes(DISPLAY, encode({ mime }));
-  }
+  const displays = createObject(null);
+  let currentRun = 0;
 
-  function createDisplay() {
-    const display = { mime: sendDisplay, close() {} };
-    for (const [name, mediaType] of MEDIA_TYPES) {
-      display[name] = (content) => sendDisplay({ [mediaType]: content });
+  class Display {
+    constructor(id) {
+      const key = stringify(id);
+      const send = (mime) => {
+        // A named display belongs to the run that named it; when that is over, nobody sees its updates.
+        if (key === undefined || (displays[key] ?? currentRun) === currentRun) sendBytes(DISPLAY, encode({ mime }));
+      };
+      if (key !== undefined) displays[key] = currentRun;
+      this.mime = function mime(bundle) {
+        send(bundle);
+      };
+      for (const [name, mediaType] of MEDIA_TYPES) {
+        this[name] = { [name]: (content) => send({ [mediaType]: content }) }[name];
+      }
+      this.close = function close() {
+        if (key !== undefined) displays[key] = undefined;
+      };
     }
-    return display;
   }
 
   const MEDIA_TYPES = [
@@ -203,23 +229,25 @@
 
     // A promise handed to one of these holds the reply until it settles.
     function settling(sendNow) {
-      return (output, keepAlive) => {
+      return bound(function (output, keepAlive) {
         if (!(output instanceof NativePromise)) return sendNow(output, keepAlive);
         waiting = true;
         const onError = (error) => sendError(error, false);
         const settled = apply(promiseThen, output, [(value) => sendNow(value, keepAlive)]);
         apply(promiseThen, settled, [undefined, onError]);
         return undefined;
-      };
+      });
     }
 
-    const $$ = Object.create(null);
+    const $$ = createObject(null);
     defineProperty($$, "config", { value: config });
-    $$.async = function async(value) {
+    $$.async = bound(function async(value) {
       waiting = arguments.length === 0 ? true : !!value;
       return waiting;
-    };
-    $$.done = (value) => sendValue(value, false);
+    });
+    $$.done = bound(function done(value) {
+      sendValue(value, false);
+    });
     $$.sendResult = settling(sendValue);
     $$.sendError = settling(sendError);
     $$.mime = settling((bundle, keepAlive) => send({ mime: bundle }, keepAlive));
@@ -227,28 +255,38 @@
       $$[name] = settling((content, keepAlive) => send({ mime: { [mediaType]: content } }, keepAlive));
     }
     // Nobody can answer a question here, nor on the hosted service: the run waits until its time is up.
-    $$.input = () => {
+    $$.input = bound(function input(options, callback) {
       waiting = true;
       return new NativePromise(() => {});
-    };
-    $$.display = createDisplay;
-    $$.clear = () => {};
+    });
+    $$.display = bound(function createDisplay(id) {
+      return new Display(id);
+    });
+    $$.clear = bound(function clear(options) {});
 
     function install() {
+      currentRun = id;
       const stdout = new RunOutput(STDOUT);
       const stderr = new RunOutput(STDERR);
       const runConsole = new Console(stdout, stderr);
       runConsole.Console = platformConsole;
       replace(process, "stdout", stdout);
       replace(process, "stderr", stderr);
-      replace(globalThis, "console", runConsole);
-      replace(globalThis, "$$", $$);
-      replace(globalThis, "$$done$$", $$.done);
-      if (typeof globalThis.$$mimer$$ !== "function") globalThis.$$mimer$$ = defaultMimer;
+      replace(root, "console", runConsole);
+      replace(root, "$$", $$);
+      set(root, "$$done$$", bound($$.done));
+      if (typeof root.$$mimer$$ !== "function") set(root, "$$mimer$$", defaultMimer);
       for (const name of ["mime", "html", "svg", "png", "jpeg"]) {
         hide(`$$${name}$$`, { set: $$[name] });
       }
-      hide("$$async$$", { get: () => waiting, set: (value) => (waiting = !!value) });
+      hide("$$async$$", {
+        get: bound(function () {
+          return waiting;
+        }),
+        set: bound(function (value) {
+          waiting = !!value;
+        }),
+      });
     }
 
     function run(code) {
@@ -266,28 +304,34 @@
     return run;
   }
 
+  // The hosted kernel's functions are bound, which shows in their names.
+  function bound(target) {
+    return apply(functionBind, target, [undefined]);
+  }
+
+  // Both do nothing when the code has made the property its own for good.
   function replace(target, name, value) {
     deleteProperty(target, name);
-    target[name] = value;
+    set(target, name, value);
   }
 
   function hide(name, accessors) {
-    deleteProperty(globalThis, name);
-    defineProperty(globalThis, name, { ...accessors, configurable: true, enumerable: false });
+    deleteProperty(root, name);
+    defineProperty(root, name, { ...accessors, configurable: true, enumerable: false });
   }
 
   // --- frames in ---
 
   function reportLate(error) {
-    const text = error && error.stack ? error.stack : inspect(error);
-    sendStream(STDERR, bufferFrom(`${text}\n`));
+    // Without a line break after it, as hosted.
+    sendStream(STDERR, bufferFrom(`${error && error.stack ? error.stack : inspect(error)}`));
   }
 
   let pending = [];
   let pendingBytes = 0;
 
   function onRequestBytes(chunk) {
-    pending.push(chunk);
+    pending[pending.length] = chunk;
     pendingBytes += chunk.length;
     for (;;) {
       if (pendingBytes < HEADER_BYTES) return;
@@ -304,7 +348,9 @@
     }
   }
 
-  defineProperty(globalThis, "$$defaultMimer$$", { value: defaultMimer });
+  defineProperty(root, "$$defaultMimer$$", { value: defaultMimer });
+  root.$$mimer$$ = defaultMimer;
+  root.$$done$$ = undefined;
   process.on("uncaughtException", reportLate);
   process.on("exit", (code) => sendBytes(EXIT, encode({ code: Number(code) || 0 })));
 

@@ -1,6 +1,6 @@
 // Runs snippets in genuine nel, through its public API, and tells what came of each; started by test_differential.py.
 //
-//   node nel_driver.js <folder of nel> <working directory>
+//   node nel_driver.js <folder of nel> <working directory> <sessions at once>
 // stdin: [[{"code", "limit", "settle"}, …], …], a list of snippets for each session. stdout: the same with what was seen.
 // `limit` is how long to wait for the end of a run, `settle` how long to listen after it, both in milliseconds.
 "use strict";
@@ -28,13 +28,18 @@ function runSnippet(session, snippet) {
   });
   return Promise.race([ended, pause(snippet.limit)])
     .then(() => pause(snippet.settle))
-    .then(() => seen);
+    // What it says when the next one runs is not for anybody.
+    .then(() => structuredClone(seen));
 }
 
 async function runSession(snippets) {
   const session = new Session({ cwd: process.argv[3] });
   const seen = [];
-  for (const snippet of snippets) seen.push(await runSnippet(session, snippet));
+  for (const snippet of snippets) {
+    seen.push(await runSnippet(session, snippet));
+    // It takes no more code before this run's end.
+    if (!seen.at(-1).ended) break;
+  }
   session.kill("SIGKILL");
   return seen;
 }
@@ -42,9 +47,17 @@ async function runSession(snippets) {
 async function main() {
   let input = "";
   for await (const chunk of process.stdin) input += chunk;
-  const sessions = [];
-  for (const snippets of JSON.parse(input)) sessions.push(await runSession(snippets));
-  process.stdout.write(JSON.stringify(sessions));
+  const sessions = JSON.parse(input);
+  const waiting = [...sessions.keys()];
+  const seen = [];
+  async function runSome() {
+    while (waiting.length) {
+      const index = waiting.shift();
+      seen[index] = await runSession(sessions[index]);
+    }
+  }
+  await Promise.all(Array.from({ length: Number(process.argv[4]) }, runSome));
+  process.stdout.write(JSON.stringify(seen));
 }
 
 main();
