@@ -245,6 +245,8 @@ class SessionPoolClient(_SessionPoolClient):
         except StopIteration as end:
             result: T = end.value
             return result
+        finally:
+            flow.close()  # now, not when it is collected: it may have to put something right
 
     def _take(self, step: Step) -> Any:
         if isinstance(step, Sleep):
@@ -451,6 +453,8 @@ class AsyncSessionPoolClient(_SessionPoolClient):
         except StopIteration as end:
             result: T = end.value
             return result
+        finally:
+            flow.close()  # now, not when it is collected: it may have to put something right
 
     async def _take(self, step: Step) -> Any:
         if isinstance(step, Sleep):

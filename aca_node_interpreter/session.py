@@ -197,4 +197,6 @@ def _version(file: RemoteFile) -> _Version:
 
 def _reason(error: Exception) -> str:
     """Say what went wrong with a file, without the local paths that an `OSError` may hold."""
+    if isinstance(error, Base64Error):
+        return "it is not base64"
     return (error.strerror or type(error).__name__) if isinstance(error, OSError) else str(error)

@@ -122,7 +122,7 @@ def test_an_image_that_is_no_base64_is_reported(client_class: Any, tmp_path: Pat
             session = Session(SessionCalls("my-session"), is_new=True)
             outcome = client.perform(session.run("1", timeout=5, saved_in=ArtifactDirectory(tmp_path)))
     assert outcome.text.startswith("out\n")
-    assert outcome.problems == ("image.png: Only base64 data is allowed",)
+    assert outcome.problems == ("image.png: it is not base64",)
 
 
 @pytest.mark.parametrize("api_version", [LEGACY_API, "2024-10-02-preview", "2025-02-02-preview", CURRENT_API])
