@@ -46,7 +46,8 @@ _CURRENT_ONLY = frozenset(
 )
 
 _LOOPBACK = re.compile(r"(?:localhost|[\w.-]+\.localhost|127(?:\.\d{1,3}){3}|\[::1\])(?::\d+)?", re.IGNORECASE)
-_OPERATION_ID = re.compile(r"[\x21-\x7e]{1,128}")
+# What a header can carry back.
+_OPERATION_ID = re.compile(r"[\x20-\x7e\xa0-\xff]{1,256}")
 
 
 class PoolApp:
@@ -156,7 +157,7 @@ class Call:
     async def execute(self) -> Response:
         """Run code, and wait for its end or not."""
         operation_id = self._request.headers.get("operation-id")
-        if operation_id is not None and _OPERATION_ID.fullmatch(operation_id) is None:
+        if operation_id and _OPERATION_ID.fullmatch(operation_id) is None:
             raise invalid("The `operation-id` header is not a usable name.", "operation-id")
         execution_id = operation_id or str(uuid.uuid4())
         wish = read_execute_request(
@@ -209,10 +210,12 @@ class Call:
     async def list_files(self) -> Response:
         """List a folder; an unknown session is allocated, as on the service."""
         folder = self._folder()
-        recursive = self._newest and self._query.get("recursive", "").lower() == "true"
+        recursive = self._query.get("recursive", "false").lower() if self._newest else "false"
+        if recursive not in ("true", "false"):
+            raise invalid("The `recursive` query parameter is neither true nor false.", "recursive")
         session = self._allocate()
         try:
-            entries = await asyncio.to_thread(session.files.list, folder, recursive=recursive)
+            entries = await asyncio.to_thread(session.files.list, folder, recursive=recursive == "true")
         except OSError:
             raise ApiError(404, "FileNotFound", "The directory does not exist.") from None
         if self._legacy:
@@ -294,7 +297,7 @@ class Call:
     async def list_sessions(self) -> Response:
         """List the sessions, page by page."""
         text = self._query.get("skip", "0")
-        if re.fullmatch(r"\d{1,9}", text) is None:
+        if re.fullmatch(r"[0-9]{1,10}", text) is None or int(text) >= 2**31:
             raise invalid("The `skip` query parameter is not an offset.", "skip")
         skip = int(text)
         sessions = self._pool.list()

@@ -49,6 +49,8 @@ def read_execute_request(body: bytes, *, wrapped: bool, has_output_limit: bool) 
         if not isinstance(fields.get("properties"), dict):
             raise ApiError(400, "SessionPropertiesMissing", "The `properties` field is required in the request.")
         fields = _object(fields["properties"])
+    if has_output_limit:
+        _check_newest(fields)
     execution_type = _choice(fields, "executionType", _EXECUTION_TYPES, "Synchronous")
     if wrapped and execution_type.lower() != "synchronous":
         raise invalid("Asynchronous executions need the path /executions.", "executionType")
@@ -59,6 +61,27 @@ def read_execute_request(body: bytes, *, wrapped: bool, has_output_limit: bool) 
         execution_type=execution_type,
         output_limit=_output_limit(fields) if has_output_limit else None,
     )
+
+
+def _check_newest(fields: dict[str, Any]) -> None:
+    """Check what the newest api-version describes more strictly, and what it knows for pools of another kind."""
+    for name in ("codeInputType", "executionType", "timeoutInSeconds", "outputStreamsMaxLength", *_UNUSED):
+        if fields.get(name, ...) is None:
+            raise invalid(f"The value of `{name}` must not be null.", name)
+    for name, kind in _UNUSED.items():
+        if not isinstance(fields.get(name, kind()), kind):
+            raise invalid(f"The value of `{name}` has the wrong type.", name)
+    if not all(isinstance(part, str) for part in fields.get("execCommandAndArgs", ())):
+        raise invalid("The value of `execCommandAndArgs` is not a list of strings.", "execCommandAndArgs")
+
+
+_UNUSED: dict[str, type] = {
+    "useEmptyKernel": bool,
+    "returnJupyterFormatExecutionResult": bool,
+    "shellCommand": str,
+    "execCommandAndArgs": list,
+    "stdin": str,
+}
 
 
 def _parse(body: bytes) -> Any:
@@ -82,7 +105,10 @@ def _object(value: Any) -> dict[str, Any]:
 
 _NAMES: dict[str, str] = {
     name.lower(): name
-    for name in ("properties", "code", "codeInputType", "executionType", "timeoutInSeconds", "outputStreamsMaxLength")
+    for name in (
+        *("properties", "code", "codeInputType", "executionType", "timeoutInSeconds", "outputStreamsMaxLength"),
+        *_UNUSED,
+    )
 }
 
 

@@ -131,7 +131,13 @@ def test_a_cut_character_is_replaced_and_the_services_words_are_not_cut(remote: 
         ({"code": "1", "timeoutInSeconds": 10**400}, 400, "SessionRequestValidationFailed"),
         ({"code": "1", "outputStreamsMaxLength": -1}, 400, "SessionRequestValidationFailed"),
         ({"code": "1", "timeoutInSeconds": 9999}, 200, None),
-        ({"code": "1", "timeoutInSeconds": None, "codeInputType": None}, 200, None),
+        ({"code": "1"}, 200, None),
+        ({"code": "1", "timeoutInSeconds": None}, 400, "SessionRequestValidationFailed"),
+        ({"code": "1", "codeInputType": None}, 400, "SessionRequestValidationFailed"),
+        ({"code": "1", "stdin": 5}, 400, "SessionRequestValidationFailed"),
+        ({"code": "1", "useEmptyKernel": 1}, 400, "SessionRequestValidationFailed"),
+        ({"code": "1", "execCommandAndArgs": ["a", 1]}, 400, "SessionRequestValidationFailed"),
+        ({"code": "1", "stdin": "", "useEmptyKernel": False, "execCommandAndArgs": ["a"]}, 200, None),
         ({"code": "1", "unknown": {}}, 200, None),
     ],
 )
@@ -150,6 +156,25 @@ def test_malformed_json_is_a_problem(remote: Remote, body: bytes) -> None:
     assert answer.status_code == 400
     assert answer.headers["content-type"].startswith("application/problem+json")
     assert answer.json()["title"] == "One or more validation errors occurred."
+
+
+def test_null_stands_for_the_default_where_no_description_forbids_it(remote: Remote) -> None:
+    body = {"code": "1", "timeoutInSeconds": None, "codeInputType": None, "stdin": 5}
+    assert remote.call("POST", "/executions", version=CURRENT, json=body).status_code == 202
+
+
+@pytest.mark.parametrize(("sent", "status"), [("true", 200), ("False", 200), ("", 400), ("1", 400), ("yes", 400)])
+def test_recursive_is_true_or_false(remote: Remote, sent: str, status: int) -> None:
+    assert remote.call("GET", "/files", version=NEWEST, params={"recursive": sent}).status_code == status
+
+
+@pytest.mark.parametrize("operation_id", ["run 1", "r\u00fcn/..?", "x" * 256])
+def test_any_operation_id_that_a_header_can_carry_finds_its_run(remote: Remote, operation_id: str) -> None:
+    headers = [(b"operation-id", operation_id.encode("latin-1"))]
+    answer = remote.call("POST", "/executions", version=NEWEST, json=RUN, headers=headers)
+    assert answer.json()["id"] == operation_id
+    found = remote.http.get(answer.headers["operation-location"])
+    assert found.json()["result"]["executionResult"] == "2"
 
 
 def test_legacy_bodies_need_their_wrapper(remote: Remote) -> None:
