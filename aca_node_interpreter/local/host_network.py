@@ -6,9 +6,21 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import urlsplit
 
 _PROXY_VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 _NPM_KEYS = ("registry", "proxy", "https-proxy", "noproxy", "cafile")
+_NPM_DEFAULT_REGISTRY = "https://registry.npmjs.org/"
+_PROXIES = ("npm_config_proxy", "npm_config_https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
+_DEFAULT_PORTS = {"http": 80, "https": 443, **dict.fromkeys(("socks", "socks4", "socks4a", "socks5", "socks5h"), 1080)}
+
+
+class Service(NamedTuple):
+    """A server that the host itself uses: its name or address in lower case, and its TCP port."""
+
+    host: str
+    port: int
 
 
 @dataclass(frozen=True)
@@ -18,6 +30,8 @@ class HostNetwork:
     variables: Mapping[str, str] = field(default_factory=dict)
     certificates: Path | None = None
     """A file with extra certificate authorities, to be made readable in the session."""
+    services: tuple[Service, ...] = ()
+    """The npm registry and the proxies."""
 
 
 def read_host_network(environment: Mapping[str, str], npmrc_files: tuple[Path, ...]) -> HostNetwork:
@@ -40,7 +54,9 @@ def read_host_network(environment: Mapping[str, str], npmrc_files: tuple[Path, .
             variables[name] = variables[name.lower()] = _without_credentials(proxy)
     candidates = (environment.get("NODE_EXTRA_CA_CERTS"), npm.get("cafile"), environment.get("SSL_CERT_FILE"))
     certificates = next((Path(path) for path in candidates if path and Path(path).is_file()), None)
-    return HostNetwork(variables, certificates)
+    urls = [variables.get("npm_config_registry", _NPM_DEFAULT_REGISTRY), *map(variables.get, _PROXIES)]
+    services = (_read_service(url) for url in urls if url)
+    return HostNetwork(variables, certificates, tuple(dict.fromkeys(filter(None, services))))
 
 
 def npmrc_files(npm_cli: Path | None) -> tuple[Path, ...]:
@@ -70,3 +86,13 @@ def _without_credentials(value: str) -> str:
     scheme, separator, rest = value.rpartition("://")
     authority, slash, path = rest.partition("/")
     return f"{scheme}{separator}{authority.rpartition('@')[2]}{slash}{path}"
+
+
+def _read_service(url: str) -> Service | None:
+    try:
+        # Proxies may be written without a scheme.
+        parts = urlsplit(url if "://" in url else f"http://{url}")
+        port = parts.port or _DEFAULT_PORTS.get(parts.scheme)
+    except ValueError:
+        return None
+    return Service(parts.hostname, port) if parts.hostname and port else None

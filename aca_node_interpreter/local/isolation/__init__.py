@@ -1,0 +1,1 @@
+"""What stands between a session's code and this machine."""
