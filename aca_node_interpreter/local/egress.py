@@ -26,6 +26,8 @@ MAX_CONNECTIONS = 128
 CONNECT_SECONDS = 20.0
 
 _MAX_QUERIES = 32
+# Between two queries of a session, so that a flood of them costs little.
+_QUERY_SECONDS = 0.001
 _CHUNK_BYTES = 64 * 1024
 _MAX_QUERY_BYTES = 4096
 _RETRY_SECONDS = 0.1
@@ -138,6 +140,7 @@ class Relay:
                 self._queries.release()
                 continue
             self._start(self._answer(names, query, client), self._queries.release)
+            await asyncio.sleep(_QUERY_SECONDS)
 
     async def _answer(self, names: socket.socket, query: bytes, client: tuple[str, int]) -> None:
         response = await answer(query, self._look_up)

@@ -141,7 +141,10 @@ def _is_inside(address: Address) -> bool:
 
 
 def _is_the_hosts(address: Address) -> bool:
-    """Tell whether an address belongs to this machine: only such can be bound to."""
+    """Tell whether an address belongs to this machine: only such can be bound to.
+
+    With the kernel's setting `ip_nonlocal_bind` all can, and then all count as this machine's.
+    """
     family = socket.AF_INET if address.version == 4 else socket.AF_INET6
     try:
         with socket.socket(family, socket.SOCK_DGRAM) as probe:

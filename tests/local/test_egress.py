@@ -8,6 +8,7 @@ import datetime
 import errno
 import json
 import os
+import resource
 import socket
 import ssl
 import sys
@@ -396,6 +397,23 @@ async def test_a_destination_that_fails_or_is_silent_resets(monkeypatch: pytest.
         assert await run(loopback(*ports), steps.format(*ports)) == ["ECONNRESET"] * 2
         for each in waiting:
             each.close()
+
+
+async def test_connections_wait_while_the_pool_has_no_descriptor_left() -> None:
+    steps = "process.stdin.once('data', () => show(() => connect({}, '127.0.0.1')).then(() => process.exit()))"
+    async with server(greet) as port:
+        async with session(loopback(port), NODE.executable, "-e", PRELUDE + steps.format(port)) as running:
+            assert running.process.stdin is not None
+            assert running.process.stdout is not None
+            soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+            try:
+                running.process.stdin.write(b"now\n")
+                with pytest.raises(asyncio.TimeoutError):
+                    await asyncio.wait_for(running.process.stdout.readline(), 0.5)
+            finally:
+                resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+            assert json.loads(await running.output()) == ["hello"]
 
 
 async def test_a_reset_is_passed_on_to_the_other_end() -> None:

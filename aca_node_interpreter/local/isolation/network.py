@@ -22,7 +22,6 @@ import os
 import socket
 import struct
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 _CLONE_NEWUSER = 0x10000000
 _CLONE_NEWNET = 0x40000000
@@ -70,10 +69,9 @@ def _make_network(namespaces: int, tcp_ports: Sequence[int]) -> list[socket.sock
         _unshare(namespaces)
     if namespaces & _CLONE_NEWUSER:
         with _step("map the user in a user namespace"):
-            own = Path("/proc/self")
-            (own / "setgroups").write_text("deny")
-            (own / "uid_map").write_text(f"{user} {user} 1")
-            (own / "gid_map").write_text(f"{group} {group} 1")
+            _write("/proc/self/setgroups", "deny")
+            _write("/proc/self/uid_map", f"{user} {user} 1")
+            _write("/proc/self/gid_map", f"{group} {group} 1")
     with _step("bring up the loopback interface"):
         _ask(_RTM_NEWLINK, _LINK.pack(socket.AF_UNSPEC, 0, _LOOPBACK_INDEX, _IFF_UP, _IFF_UP))
     ipv6 = _has_ipv6()
@@ -106,10 +104,16 @@ def _unshare(namespaces: int) -> None:
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
 
 
+def _write(path: str, text: str) -> None:
+    # Not pathlib: the launcher would start more slowly for it.
+    with open(path, "wb") as file:  # noqa: PTH123
+        file.write(text.encode())
+
+
 def _has_ipv6() -> bool:
     # Empty or missing where the kernel has no IPv6 or it is switched off: otherwise `lo` has its address.
-    with contextlib.suppress(OSError):
-        return bool(Path("/proc/self/net/if_inet6").read_text())
+    with contextlib.suppress(OSError), open("/proc/self/net/if_inet6", "rb") as addresses:  # noqa: PTH123
+        return bool(addresses.read())
     return False
 
 
