@@ -87,20 +87,17 @@ class Relay:
                 self._start(self._carry(connection), undo.pop_all().close)
 
     async def _carry(self, connection: socket.socket) -> None:
-        try:
+        # Whatever ends this early resets both ends, the end of this process too: nobody takes a part for the whole.
+        with contextlib.suppress(OSError, asyncio.TimeoutError):
+            _reset_on_close(connection, True)
             address, port = connection.getsockname()[:2]
-            outside = await self._connect(read_address(address), port)
-        except (OSError, asyncio.TimeoutError):
-            _reset_on_close(connection)
-            return
-        with outside:
-            try:
+            with await self._connect(read_address(address), port) as outside:
+                _reset_on_close(outside, True)
                 for end in (connection, outside):
                     end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 await _copy_both_ways(connection, outside)
-            except OSError:
-                _reset_on_close(connection)
-                _reset_on_close(outside)
+                for end in (connection, outside):
+                    _reset_on_close(end, False)
 
     async def _connect(self, wanted: Address, port: int) -> socket.socket:
         failure: Exception = ConnectionRefusedError(f"no session may reach {wanted}")
@@ -192,6 +189,5 @@ def _family(address: Address) -> socket.AddressFamily:
     return socket.AF_INET if address.version == 4 else socket.AF_INET6
 
 
-def _reset_on_close(connection: socket.socket) -> None:
-    with contextlib.suppress(OSError):
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+def _reset_on_close(connection: socket.socket, reset: bool) -> None:
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", reset, 0))

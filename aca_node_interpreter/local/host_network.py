@@ -92,7 +92,7 @@ def _read_service(url: str) -> Service | None:
     try:
         # Proxies may be written without a scheme.
         parts = urlsplit(url if "://" in url else f"http://{url}")
-        port = parts.port or _DEFAULT_PORTS.get(parts.scheme)
+        host, port = (parts.hostname or "").encode("idna").decode(), parts.port or _DEFAULT_PORTS.get(parts.scheme)
     except ValueError:
         return None
-    return Service(parts.hostname, port) if parts.hostname and port else None
+    return Service(host, port) if host and port else None

@@ -117,6 +117,9 @@ def test_the_ports_are_those_of_the_web_and_what_was_asked_for() -> None:
 
 def test_services_are_the_hosts_registry_and_proxies(tmp_path: Path) -> None:
     assert read_host_network({}, ()).services == (Service("registry.npmjs.org", 443),)
+    for registry, service in (("https://bücher.example/", ("xn--bcher-kva.example", 443)), ("https://a..b/", None)):
+        found = read_host_network({"npm_config_registry": registry}, ()).services
+        assert found == ((service,) if service else ())
     npmrc = tmp_path / "npmrc"
     npmrc.write_text(
         "registry=http://me:secret@Localhost:4873/npm/\nhttps-proxy=http://[fd00::1]:3128\nproxy=http://x:y:z"
