@@ -41,6 +41,7 @@ const checks = {
   git: () => child.execSync('git init -q repository && git -C repository status --short', text),
   random: () => child.execSync('head -c 4 /dev/urandom | wc -c > /dev/null && echo done', text),
   machine: () => os.cpus().length > 0 && os.freemem() > 0 && os.uptime() > 0 && os.userInfo().username !== '',
+  memory: () => process.memoryUsage().rss > 0 && process.report !== undefined,
   certificates: () => require('tls').rootCertificates.length > 0,
   time: () => new Date(0).toLocaleString('de-DE', { timeZone: 'Europe/Berlin' }),
   interfaces: () => Array.isArray(Object.keys(os.networkInterfaces())),

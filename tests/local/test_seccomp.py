@@ -90,6 +90,10 @@ def number_of(call: str, machine: str) -> int | None:
     return NUMBERS[call][list(MACHINES).index(machine)]
 
 
+def test_every_numbered_call_is_tested() -> None:
+    assert {call for call, _error in REFUSED} | {call for call, *_ in CONDITIONAL} == set(NUMBERS)
+
+
 @pytest.mark.parametrize("sockets", [True, False])
 @pytest.mark.parametrize("machine", MACHINES)
 class TestInterpreted:
