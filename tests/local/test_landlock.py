@@ -272,7 +272,7 @@ attempts = {
     "names, sizes and times of files outside": lambda: os.stat(outside + "/canary"),
     "mode, owner and times of files of the same user": lambda: os.chmod(outside + "/canary", 0o600),
     "Unix sockets with a path": lambda: connect(socket.AF_UNIX, socket.SOCK_STREAM, outside + "/socket"),
-    "UDP and other protocols": lambda: connect(socket.AF_INET, socket.SOCK_DGRAM, ("127.0.0.1", port)),
+    "UDP, MPTCP and TCP fast open": lambda: connect(socket.AF_INET, socket.SOCK_DGRAM, ("127.0.0.1", port)),
 }
 stopped = {}
 for what, attempt in attempts.items():

@@ -9,9 +9,13 @@ the kernel reports, see `protections`:
 - 3 (6.2): truncating files outside. 4 (6.7): TCP. 5 (6.10): ioctls of devices.
 - 6 (6.12): abstract Unix sockets and signals to processes outside.
 
-Never stopped, and for others to stop: seeing that a file exists and how big it is, changing the mode, owner and times
-of files that the user owns (root: of all, so better not as root), Unix sockets that have a path, UDP and other
-protocols (the system-call filter without sockets stops all sockets), processes that outlive the session.
+Never stopped, and for others to stop:
+
+- Seeing that a file exists and how big it is; changing the mode, owner and times of files that the user owns. Root owns
+  most: better not to be root.
+- Unix sockets that have a path, UDP, MPTCP, and (seen on 6.18) TCP that connects by sending, with MSG_FASTOPEN. Where
+  there shall be no network, the system-call filter without sockets belongs to it.
+- Processes that outlive the session.
 
 Source: linux/landlock.h and https://docs.kernel.org/userspace-api/landlock.html; the numbers hold on all machines.
 """
@@ -114,7 +118,7 @@ def protections(abi: int) -> dict[str, bool]:
         "names, sizes and times of files outside": False,
         "mode, owner and times of files of the same user": False,
         "Unix sockets with a path": False,
-        "UDP and other protocols": False,
+        "UDP, MPTCP and TCP fast open": False,
     }
 
 
