@@ -1,4 +1,4 @@
-"""What a turn costs on the embedded pool, as ratios within one run: `python benchmarks/turn.py [RUNS]`.
+"""What a turn costs on the embedded pool, as ratios within one run: `python -m benchmarks.turn [RUNS]`.
 
 Each row is measured against the floor that it names; the median of RUNS (default 200) is shown. On another machine only
 the ratios mean something.
@@ -14,25 +14,13 @@ import time
 from collections.abc import Awaitable, Callable
 
 import httpx
-from rich.console import Console
-from rich.table import Table
 
 from aca_node_interpreter import AsyncSessionPoolClient, LocalPool, NodeSessionsCodeExecutor, SessionPoolClient
 from aca_node_interpreter.local.node import find_node
+from benchmarks.measuring import Row, median, show
 
 PARAMETERS = {"api-version": "2025-10-02-preview", "identifier": "benchmark"}
 BODY = {"code": "1+1", "timeoutInSeconds": 10}
-
-
-def median(call: Callable[[], object], runs: int) -> float:
-    """Return the median seconds of a call, after a warm-up."""
-    call()
-    times = []
-    for _ in range(runs):
-        started = time.perf_counter()
-        call()
-        times.append(time.perf_counter() - started)
-    return statistics.median(times)
 
 
 def importing(module: str) -> Callable[[], object]:
@@ -40,8 +28,8 @@ def importing(module: str) -> Callable[[], object]:
     return lambda: subprocess.run([sys.executable, "-c", f"import {module}"], check=True)
 
 
-def measure(runs: int) -> list[tuple[str, float, str, float]]:
-    """Return rows: what, its seconds, its floor, the floor's seconds."""
+def measure(runs: int) -> list[Row]:
+    """Measure each figure against its floor."""
     few = max(3, runs // 20)
     with LocalPool() as pool:
         headers = {"Authorization": f"Bearer {pool.token}"}
@@ -63,11 +51,11 @@ def measure(runs: int) -> list[tuple[str, float, str, float]]:
     process = median(lambda: subprocess.run([node, "-e", ""], check=True), few)
     root = median(importing("aca_node_interpreter"), few)
     return [
-        ("client, warm run", sync, "bare httpx, kept connection", bare),
-        ("LangChain face, warm run and listing", face, "bare httpx, kept connection", bare),
-        ("async client, warm run", asynchronous, "bare async httpx, kept connection", bare_async),
-        ("new session, first result, deletion", new_session, "node -e ''", process),
-        ("import aca_node_interpreter", root, "import httpx", median(importing("httpx"), few)),
+        Row("client, warm run", sync, "bare httpx, kept connection", bare),
+        Row("LangChain face, warm run and listing", face, "bare httpx, kept connection", bare),
+        Row("async client, warm run", asynchronous, "bare async httpx, kept connection", bare_async),
+        Row("new session, first result, deletion", new_session, "node -e ''", process),
+        Row("import aca_node_interpreter", root, "import httpx", median(importing("httpx"), few)),
     ]
 
 
@@ -89,16 +77,5 @@ async def _median_async(call: Callable[[], Awaitable[object]], runs: int) -> flo
     return statistics.median(times)
 
 
-def main() -> None:
-    """Measure and print."""
-    runs = int(sys.argv[1]) if len(sys.argv) > 1 else 200
-    table = Table("what", "median ms", "floor", "its median ms", "ratio")
-    for what, seconds, floor, floor_seconds in measure(runs):
-        table.add_row(
-            what, f"{seconds * 1000:.2f}", floor, f"{floor_seconds * 1000:.2f}", f"{seconds / floor_seconds:.2f}"
-        )
-    Console().print(table)
-
-
 if __name__ == "__main__":
-    main()
+    show(measure(int(sys.argv[1]) if len(sys.argv) > 1 else 200))

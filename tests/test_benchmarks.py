@@ -6,13 +6,17 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.conftest import unavailable, why_no_sandbox
 
 
-def test_the_turn_is_measured() -> None:
+@pytest.mark.parametrize(("name", "rows"), [("turn", 5), ("pool", 5)])
+def test_it_measures(name: str, rows: int) -> None:
     if reason := why_no_sandbox():
         unavailable(f"the benchmark measures the pool with its sandbox: {reason}")
-    script = Path(__file__).parents[1] / "benchmarks" / "turn.py"
-    ended = subprocess.run([sys.executable, script, "2"], capture_output=True, text=True, timeout=60)
+    root = Path(__file__).parents[1]
+    command = [sys.executable, "-m", f"benchmarks.{name}", "2"]
+    ended = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=90)
     assert ended.returncode == 0, ended.stderr
-    assert ended.stdout.count("│") > 20
+    assert ended.stdout.count("│") >= 6 * rows

@@ -104,6 +104,18 @@ class DataDirectory:
             raise FileNotFoundError(name)
         return entry
 
+    def shrink(self, most: int) -> None:
+        """Remove the newest files until the others take at most `most` bytes; harmless when they do."""
+        entries = [entry for entry in self.list(recursive=True) if not entry.is_directory]
+        entries.sort(key=lambda entry: entry.modified_ns)
+        size = sum(entry.size for entry in entries)
+        while entries and size > most:
+            newest = entries.pop()
+            size -= newest.size
+            folder = () if newest.directory == "." else tuple(newest.directory.split("/"))
+            with suppress(OSError):
+                self.delete(folder, newest.name)
+
     def _scan(self, folder: tuple[str, ...]) -> Iterator[tuple[str, FileEntry]]:
         """Describe what lies in one folder; it is closed again before anybody looks deeper."""
         with self._open_folder(folder) as descriptor:

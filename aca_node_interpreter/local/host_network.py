@@ -11,7 +11,6 @@ from urllib.parse import urlsplit
 
 _PROXY_VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 _NPM_KEYS = ("registry", "proxy", "https-proxy", "noproxy", "cafile")
-_NPM_DEFAULT_REGISTRY = "https://registry.npmjs.org/"
 _PROXIES = ("npm_config_proxy", "npm_config_https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
 _DEFAULT_PORTS = {"http": 80, "https": 443, **dict.fromkeys(("socks", "socks4", "socks4a", "socks5", "socks5h"), 1080)}
 
@@ -54,7 +53,8 @@ def read_host_network(environment: Mapping[str, str], npmrc_files: tuple[Path, .
             variables[name] = variables[name.lower()] = _without_credentials(proxy)
     candidates = (environment.get("NODE_EXTRA_CA_CERTS"), npm.get("cafile"), environment.get("SSL_CERT_FILE"))
     certificates = next((Path(path) for path in candidates if path and Path(path).is_file()), None)
-    urls = [variables.get("npm_config_registry", _NPM_DEFAULT_REGISTRY), *map(variables.get, _PROXIES)]
+    # npm's own registry needs no mention: it is on the outside.
+    urls = [variables.get("npm_config_registry"), *map(variables.get, _PROXIES)]
     services = (_read_service(url) for url in urls if url)
     return HostNetwork(variables, certificates, tuple(dict.fromkeys(filter(None, services))))
 

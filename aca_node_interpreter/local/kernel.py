@@ -8,22 +8,20 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import signal
-import subprocess
 import time
-from collections.abc import Callable
-from concurrent.futures import Executor
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Literal
 
 from aca_node_interpreter.local import frames
-from aca_node_interpreter.local.sandbox import Launch
+from aca_node_interpreter.local.launching import Launch, Launcher, LaunchError, Process
 
 MAX_OUTPUT_BYTES = 64 * 1024 * 1024
 """What is kept of each output stream of a run; the rest is dropped."""
 
+OUT_OF_MEMORY = "The code used more memory than its session may have."
+
 _START_SECONDS = 30.0
+_END_SECONDS = 5.0
 _STDERR_TAIL_BYTES = 4096
 
 Ending = Literal["returned", "raised", "timed out", "exited", "aborted"]
@@ -45,16 +43,17 @@ class Outcome:
     display: dict[str, Any] | None = None
     """The last display data that the run sent, a bundle of media types."""
     seconds: float = 0.0
+    reason: str = ""
+    """Why the process was ended, for who wrote the code."""
 
 
 class Kernel:
     """A running Node.js process and its two pipes. Made by `start`; used from one event loop only."""
 
-    def __init__(self, process: subprocess.Popen[bytes], *, has_init: bool = False) -> None:
+    def __init__(self, process: Process) -> None:
         self.alive = True
-        self._has_init = has_init
+        self.process = process
         self.stderr_tail = b""
-        self._process = process
         self._reader = frames.FrameReader()
         self._transports: list[asyncio.BaseTransport] = []
         self._requests: asyncio.WriteTransport | None = None
@@ -62,67 +61,43 @@ class Kernel:
         self._run_id = 0
         self._outcome = Outcome()
         self._ended: asyncio.Future[None] | None = None
+        self._reason = ""
 
     @classmethod
-    async def start(cls, build: Callable[[int, int], Launch], spawner: Executor) -> Kernel:
+    async def start(cls, launch: Launch, launcher: Launcher) -> Kernel:
         """Start Node.js and wait until it is ready.
-
-        `build` gets the two file descriptors that the process inherits. `spawner` is a thread that must outlive the
-        process: bubblewrap dies with the thread that started it.
 
         Raises:
             KernelStartError: it did not come up.
         """
-        loop = asyncio.get_running_loop()
+        with contextlib.ExitStack() as theirs, contextlib.ExitStack() as ours:
+            try:
+                files = [_pipe(ours, theirs, we_write=we_write) for we_write in (True, False, False)]
+                process = await launcher.launch(launch, *(descriptor for _, descriptor in files))
+            except (OSError, LaunchError) as error:
+                raise KernelStartError(f"Node.js did not start: {error}") from error
+            ours.pop_all()
+        kernel = cls(process)
         try:
-            (request_read, request_write), (reply_read, reply_write) = os.pipe(), os.pipe()
-        except OSError as error:
-            raise KernelStartError(f"Node.js did not start: {error}") from error
-        parents = [os.fdopen(request_write, "wb", 0), os.fdopen(reply_read, "rb", 0)]
-        launch = build(request_read, reply_write)
-
-        def spawn() -> subprocess.Popen[bytes]:
-            return subprocess.Popen(
-                launch.command,
-                env=launch.environment,
-                cwd=launch.directory,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.PIPE,
-                # Never preexec_fn: it forks, which takes as long as this process is large.
-                pass_fds=(request_read, reply_write),
-                start_new_session=True,
-            )
-
-        try:
-            process = await loop.run_in_executor(spawner, spawn)
-        except (OSError, RuntimeError) as error:
-            for file in parents:
-                file.close()
-            raise KernelStartError(f"Node.js did not start: {error}") from error
-        finally:
-            os.close(request_read)
-            os.close(reply_write)
-        kernel = cls(process, has_init=launch.has_init)
-        try:
-            await kernel._connect(parents)
+            await kernel._connect(*(file for file, _ in files))
             await asyncio.wait_for(asyncio.shield(kernel._loaded), _START_SECONDS)
         except BaseException as error:
             kernel.kill()
-            kernel.reap()
+            await kernel.gone()
+            process.close_network()
             if isinstance(error, (KernelStartError, asyncio.TimeoutError)):
                 said = kernel.stderr_tail.decode("utf-8", "replace").strip()
                 raise KernelStartError(f"Node.js did not start: {said or 'no answer'}") from error
             raise
         return kernel
 
-    async def _connect(self, parents: list[Any]) -> None:
+    async def _connect(self, requests: Any, replies: Any, errors: Any) -> None:
         loop = asyncio.get_running_loop()
-        requests, _ = await loop.connect_write_pipe(asyncio.BaseProtocol, parents[0])
-        replies, _ = await loop.connect_read_pipe(lambda: _Replies(self), parents[1])
-        stderr, _ = await loop.connect_read_pipe(lambda: _Stderr(self), self._process.stderr)
-        self._requests = requests
-        self._transports = [requests, replies, stderr]
+        writing, _ = await loop.connect_write_pipe(asyncio.BaseProtocol, requests)
+        reading, _ = await loop.connect_read_pipe(lambda: _Replies(self), replies)
+        stderr, _ = await loop.connect_read_pipe(lambda: _Stderr(self), errors)
+        self._requests = writing
+        self._transports = [writing, reading, stderr]
         if not self.alive:
             self.kill()
 
@@ -195,6 +170,21 @@ class Kernel:
             self._loaded.exception()
         self._end("aborted")
 
+    def abort(self, reason: str) -> None:
+        """End the process, and say why."""
+        if self.alive:
+            self._reason = reason
+            self.disconnected()
+
+    @property
+    def reason(self) -> str:
+        """Why the process ended, in words for who wrote the code; "" is unknown, or its own doing."""
+        if self.process.out_of_memory:
+            return OUT_OF_MEMORY
+        if b"heap out of memory" in self.stderr_tail:
+            return "JavaScript heap out of memory."
+        return self._reason
+
     def kill(self) -> None:
         """End the process and its children at once; harmless when it is dead."""
         self.alive = False
@@ -204,35 +194,19 @@ class Kernel:
                 transport.abort()
             else:
                 transport.close()
-        if self._process.returncode is None and not (self._has_init and self._kill_init()):
-            # It leads its own process group, and is not reaped yet, so the number is still its own.
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self._process.pid, signal.SIGKILL)
+        self.process.kill()
 
-    def _kill_init(self) -> bool:
-        """End the sandbox by its first process, which no process in it survives; tell whether there was one.
+    async def gone(self) -> None:
+        """Wait for the end of the killed process and of all that came of it."""
+        await asyncio.wait([self.process.ended], timeout=_END_SECONDS)
 
-        Ending bubblewrap itself would leave that to a signal that root in the sandbox can switch off, and a zombie to
-        whoever inherits it.
-        """
-        pid = self._process.pid
-        try:
-            children = Path(f"/proc/{pid}/task/{pid}/children").read_text("ascii").split()
-            for child in children:
-                os.kill(int(child), signal.SIGKILL)
-        except OSError:
-            return False
-        return bool(children)
 
-    def reap(self) -> None:
-        """Wait for the killed process; it takes milliseconds but blocks."""
-        try:
-            self._process.wait(5)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait(5)
-        if self._process.stderr is not None:
-            self._process.stderr.close()
+def _pipe(ours: contextlib.ExitStack, theirs: contextlib.ExitStack, *, we_write: bool) -> tuple[Any, int]:
+    """Make a pipe; gives our end as a file and the other one as a descriptor."""
+    reader, writer = os.pipe()
+    our_end, their_end = (writer, reader) if we_write else (reader, writer)
+    theirs.callback(os.close, their_end)
+    return ours.enter_context(os.fdopen(our_end, "wb" if we_write else "rb", 0)), their_end
 
 
 def _append(kept: bytearray, more: bytes) -> None:

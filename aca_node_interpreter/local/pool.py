@@ -7,14 +7,19 @@ import contextlib
 import itertools
 import time
 from collections.abc import Coroutine
-from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from aca_node_interpreter.local.api_errors import PoolFullError
+from aca_node_interpreter.local.egress import Relay
+from aca_node_interpreter.local.isolation import cgroups
+from aca_node_interpreter.local.isolation.host import Host
+from aca_node_interpreter.local.isolation.levels import Level
 from aca_node_interpreter.local.kernel import Kernel, KernelStartError
-from aca_node_interpreter.local.sandbox import Sandbox
+from aca_node_interpreter.local.launching import Launcher
 from aca_node_interpreter.local.session import Session
+from aca_node_interpreter.local.watchdog import Watchdog
 
 # A new process is started a little after the reply: at once, it would compete with it for the processor.
 _REFILL_SECONDS = 0.05
@@ -24,19 +29,31 @@ class SessionPool:
     """All sessions of one pool. Used from one event loop only."""
 
     def __init__(
-        self, sandbox: Sandbox, directory: Path, *, max_sessions: int, ready_sessions: int, cooldown: float
+        self,
+        level: Level,
+        host: Host,
+        launcher: Launcher,
+        directory: Path,
+        *,
+        max_sessions: int,
+        ready_sessions: int,
+        cooldown: float,
     ) -> None:
         self.max_sessions = max_sessions
         self.cooldown = cooldown
         self.created = time.time()
-        self._sandbox = sandbox
+        self._level = level
+        self._host = host
+        self._launcher = launcher
+        self._groups = cgroups.find()
+        if self._groups is not None:
+            self._groups.remove_abandoned()
+        self._watchdog = Watchdog(directory, host.limits, has_groups=self._groups is not None)
         self._directory = directory
         self._ready_sessions = ready_sessions
         self._sessions: dict[str, Session] = {}
         self._ready: list[Session] = []
         self._numbers = itertools.count(1)
-        # Bubblewrap dies with the thread that started it, so this one stays as long as the pool.
-        self._spawner = ThreadPoolExecutor(1, thread_name_prefix="aca-node-spawn")
         self._tasks: set[asyncio.Task[None]] = set()
         self._refilling: asyncio.TimerHandle | None = None
         self.uploads = directory / "uploads"
@@ -51,6 +68,7 @@ class SessionPool:
         self._refill()
         await asyncio.gather(*(session.kernel() for session in self._ready))
         self._keep(self._expire())
+        self._keep(self._watchdog.watch(lambda: [*self._sessions.values(), *self._ready]))
 
     async def close(self) -> None:
         """End every session; nothing is left afterwards."""
@@ -64,7 +82,7 @@ class SessionPool:
         self._sessions.clear()
         self._ready.clear()
         await asyncio.gather(*(session.close() for session in sessions))
-        self._spawner.shutdown()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def find(self, identifier: str) -> Session | None:
         """Give the session of an identifier without allocating one."""
@@ -114,7 +132,16 @@ class SessionPool:
         return Session(self._directory / "sessions" / str(next(self._numbers)), self._start_kernel)
 
     async def _start_kernel(self, directory: Path) -> Kernel:
-        return await Kernel.start(lambda *pipes: self._sandbox.launch(directory, *pipes), self._spawner)
+        launch = self._level.launch(directory)
+        if self._groups is not None:
+            limits = self._host.limits
+            files = self._groups.make(memory=limits.memory, processes=limits.processes)
+            launch = replace(launch, groups=files)
+        kernel = await Kernel.start(launch, self._launcher)
+        if kernel.process.sockets:
+            relay = Relay(kernel.process.sockets, self._host.policy)
+            kernel.process.ended.add_done_callback(lambda _: self._keep(relay.close()))
+        return kernel
 
     async def _expire(self) -> None:
         while True:

@@ -41,6 +41,8 @@ def word_outcome(outcome: Outcome, *, encoding: ValueEncoding, output_limit: int
         stderr += _traceback(outcome.message.get("error"))
     # The service's own words are never cut: without them nobody could tell what happened.
     words = _SERVICE_WORDS.get(outcome.ending, "")
+    if words and outcome.reason:
+        words = f"{outcome.reason}\n{words}"
     kept = _cut(stderr, output_limit)
     if words and kept and not kept.endswith("\n"):
         kept += "\n"

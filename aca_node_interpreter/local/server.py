@@ -12,15 +12,21 @@ import secrets
 import socket
 import sys
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal
 
 from aca_node_interpreter.errors import LocalPoolError
 from aca_node_interpreter.local.directories import make_pool_directory
+from aca_node_interpreter.local.egress_policy import WEB_PORTS, Allowed, Policy
 from aca_node_interpreter.local.host_network import npmrc_files, read_host_network
+from aca_node_interpreter.local.isolation.host import Egress, Host
+from aca_node_interpreter.local.isolation.levels import Isolation, Level, choose, wanted_levels
+from aca_node_interpreter.local.isolation.limits import Limits
+from aca_node_interpreter.local.kernel import Kernel
+from aca_node_interpreter.local.launching import Launcher
 from aca_node_interpreter.local.node import INSTALL_HINT, find_node
-from aca_node_interpreter.local.sandbox import Sandbox, choose_bubblewrap, prepare
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -32,8 +38,14 @@ class LocalPool:
     """A session pool on this machine: start it with `with` or `async with`, then use `endpoint` and `token`.
 
     Args:
-        egress: let sessions use the network. They then share the host's, its loopback included.
-        isolation: `auto` is bubblewrap or an error; `none` runs code with all rights of this process, on purpose only.
+        egress: let sessions reach the outside, but neither this machine nor private networks; `"host"` gives them all
+            that this machine itself reaches, its loopback included.
+        egress_allow: networks of the inside that egress reaches all the same, such as `10.1.0.0/16` or `10.1.2.3:5432`.
+        egress_ports: TCP ports of the outside that egress reaches.
+        isolation: `auto` is the strongest level that works here and not below `least_isolation`; `none` runs code with
+            all rights of this process, on purpose only.
+        least_isolation: what `auto` must not go below: `bubblewrap`, `landlock` or `none`.
+        limits: what a session may use of memory, processes, disk and more.
         max_sessions: identifiers that may have a session at the same time.
         ready_sessions: started sessions that wait for an identifier.
         cooldown: seconds after which an idle session ends.
@@ -49,8 +61,12 @@ class LocalPool:
     def __init__(
         self,
         *,
-        egress: bool = False,
-        isolation: Literal["auto", "bubblewrap", "none"] = "auto",
+        egress: bool | Literal["host"] = False,
+        isolation: Isolation | Literal["auto"] = "auto",
+        least_isolation: Isolation = "landlock",
+        egress_allow: Sequence[str] = (),
+        egress_ports: Sequence[int] = WEB_PORTS,
+        limits: Limits | None = None,
         max_sessions: int = 64,
         ready_sessions: int = 1,
         cooldown: float = 300.0,
@@ -64,11 +80,17 @@ class LocalPool:
         for package in ("starlette", "uvicorn", "httptools", "python_multipart"):
             if importlib.util.find_spec(package) is None:
                 raise LocalPoolError(f"The embedded pool needs {package}: run {INSTALL_HINT}.")
-        if isolation not in ("auto", "bubblewrap", "none"):
-            raise LocalPoolError(f"There is no isolation {isolation!r}: use auto, bubblewrap or none.")
+        if egress not in (True, False, "host"):
+            raise LocalPoolError(f"There is no egress {egress!r}: use True, False or 'host'.")
         self.token = token or secrets.token_urlsafe(32)
-        self._egress = egress
-        self._wanted_isolation = isolation
+        self._egress: Egress = "host" if egress == "host" else "filtered" if egress else "off"
+        self._levels = wanted_levels(isolation, least_isolation)
+        self._limits = limits or Limits()
+        self._ports = tuple(egress_ports)
+        try:
+            self._allow = tuple(map(Allowed.parse, egress_allow))
+        except ValueError as error:
+            raise LocalPoolError(str(error)) from None
         self._max_sessions = max_sessions
         self._ready_sessions = min(ready_sessions, max_sessions)
         self._cooldown = cooldown
@@ -85,14 +107,14 @@ class LocalPool:
         return self._started.endpoint
 
     @property
-    def isolation(self) -> Literal["bubblewrap", "none"]:
-        """The isolation in force."""
-        return "none" if self._started.sandbox.bubblewrap is None else "bubblewrap"
+    def isolation(self) -> str:
+        """The level of isolation in force: `bubblewrap`, `landlock` or `none`."""
+        return self._started.level.name
 
     @property
     def node_version(self) -> str:
         """The version of Node.js that the sessions run."""
-        return self._started.sandbox.node.version
+        return self._started.host.node.version
 
     @property
     def _started(self) -> _Running:
@@ -111,10 +133,13 @@ class LocalPool:
                 return
             with contextlib.ExitStack() as undo:
                 directory = make_pool_directory(undo)
-                sandbox = self._prepare(directory)
+                launcher = Launcher(directory)
+                launcher.start()
+                undo.callback(launcher.close)
+                host = self._look_around(directory / "support")
                 listener = undo.enter_context(_listen(self._port))
                 endpoint = f"http://127.0.0.1:{listener.getsockname()[1]}"
-                running = _Running(endpoint, sandbox)
+                running = _Running(endpoint, host, launcher)
                 ready: concurrent.futures.Future[None] = concurrent.futures.Future()
                 # Not a reason to keep the interpreter alive: `atexit` stops it, and that comes after the other threads.
                 thread = threading.Thread(
@@ -167,14 +192,11 @@ class LocalPool:
         """Stop the pool without blocking the caller's event loop."""
         await asyncio.to_thread(self.stop)
 
-    def _prepare(self, directory: Path) -> Sandbox:
+    def _look_around(self, support: Path) -> Host:
         node = find_node(self._wanted_node)
-        isolated = self._wanted_isolation != "none"
-        support = directory / "support"
-        prepare(node, support, isolated=isolated)
-        bubblewrap = choose_bubblewrap(node, support) if isolated else None
         network = read_host_network(os.environ, npmrc_files(node.npm_cli))
-        return Sandbox(node, support, bubblewrap, self._egress, network)
+        policy = Policy(allow=self._allow, services=network.services, ports=self._ports)
+        return Host(node, support, network, self._egress, policy, self._limits)
 
     def _serve(
         self,
@@ -203,8 +225,11 @@ class LocalPool:
         from aca_node_interpreter.local.pool import SessionPool
 
         running.attach(asyncio.get_running_loop())
+        running.level = await self._choose_level(running, directory / "probe")
         pool = SessionPool(
-            running.sandbox,
+            running.level,
+            running.host,
+            running.launcher,
             directory,
             max_sessions=self._max_sessions,
             ready_sessions=self._ready_sessions,
@@ -214,7 +239,7 @@ class LocalPool:
             pool,
             token=self.token,
             endpoint=running.endpoint,
-            node_version=running.sandbox.node.version,
+            node_version=running.host.node.version,
             encoding=self._encoding,
         )
         config = uvicorn.Config(
@@ -241,13 +266,28 @@ class LocalPool:
         server.should_exit = True
         await serving
 
+    async def _choose_level(self, running: _Running, directory: Path) -> Level:
+        for name in ("data", "home"):
+            (directory / name).mkdir(parents=True)
+
+        async def attempt(level: Level) -> None:
+            kernel = await Kernel.start(level.launch(directory), running.launcher)
+            kernel.kill()
+            await kernel.gone()
+            kernel.process.close_network()
+
+        return await choose(self._levels, running.host, attempt)
+
 
 class _Running:
     """What exists only while the pool runs."""
 
-    def __init__(self, endpoint: str, sandbox: Sandbox) -> None:
+    level: Level
+
+    def __init__(self, endpoint: str, host: Host, launcher: Launcher) -> None:
         self.endpoint = endpoint
-        self.sandbox = sandbox
+        self.host = host
+        self.launcher = launcher
         self.stopping = asyncio.Event()
         self.undo = contextlib.ExitStack()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -256,6 +296,7 @@ class _Running:
     def attach(self, loop: asyncio.AbstractEventLoop) -> None:
         """Name the loop that serves, from its own thread."""
         self._loop = loop
+        self.launcher.attach()
         if self._wants_stop:
             self.stopping.set()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import time
 import uuid
 from collections import OrderedDict
@@ -14,6 +15,7 @@ from typing import Any
 from aca_node_interpreter.local.directories import remove_tree
 from aca_node_interpreter.local.files import DataDirectory
 from aca_node_interpreter.local.kernel import Kernel, KernelStartError, Outcome
+from aca_node_interpreter.local.launching import Process
 
 _REMEMBERED_EXECUTIONS = 100
 _REMEMBERED_CHARACTERS = 64 * 1024 * 1024
@@ -48,8 +50,11 @@ class Session:
     closed: bool = False
 
     def __post_init__(self) -> None:
-        (self.directory / "data").mkdir(parents=True)
-        self.files = DataDirectory(self.directory / "data")
+        data, home = self.directory / "data", self.directory / "home"
+        data.mkdir(parents=True)
+        home.mkdir()
+        self.written_directories = (data, home)
+        self.files = DataDirectory(data)
         self._lock = asyncio.Lock()
         self._remembered_size = 0
         self._starting: asyncio.Task[Kernel] | None = None
@@ -69,11 +74,28 @@ class Session:
             return None
         return task.result()
 
+    @property
+    def process(self) -> Process | None:
+        """The session's live process, if there is one."""
+        kernel = self._started_kernel()
+        return kernel.process if kernel is not None and kernel.alive else None
+
+    def abort(self, reason: str) -> None:
+        """End the session's process, and the run that is under way with these words; the session lives on."""
+        kernel = self._started_kernel()
+        if kernel is not None:
+            kernel.abort(reason)
+
+    async def shrink(self, most: int) -> None:
+        """Remove the newest of the session's files until the others take at most `most` bytes."""
+        for directory in self.written_directories:
+            await _in_thread(functools.partial(DataDirectory(directory).shrink, most))
+
     async def _start(self) -> Kernel:
         kernel = await self.start_kernel(self.directory)
         if self.closed:
             kernel.kill()
-            kernel.reap()
+            await kernel.gone()
             raise KernelStartError("the session was closed")
         return kernel
 
@@ -87,7 +109,8 @@ class Session:
                 kernel = await self.kernel()
                 outcome = await kernel.run(code, timeout=timeout)
                 if not kernel.alive:
-                    await _in_thread(kernel.reap)
+                    await kernel.gone()
+                    outcome.reason = kernel.reason
                     if not self.closed:
                         self._starting = asyncio.ensure_future(self._start())
                 return outcome
@@ -124,7 +147,7 @@ class Session:
             await asyncio.wait([self._starting])
             kernel = self._started_kernel()
             if kernel is not None:
-                await _in_thread(kernel.reap)
+                await kernel.gone()
         await _in_thread(lambda: remove_tree(self.directory))
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import collections
-import concurrent.futures
 import dataclasses
 import itertools
 import json
@@ -24,10 +23,14 @@ from typing import Any
 import pytest
 
 from aca_node_interpreter.local import frames
+from aca_node_interpreter.local.egress_policy import Policy
 from aca_node_interpreter.local.host_network import HostNetwork
+from aca_node_interpreter.local.isolation.host import Host
+from aca_node_interpreter.local.isolation.limits import Limits
+from aca_node_interpreter.local.isolation.unmounted import Unmounted
 from aca_node_interpreter.local.kernel import Kernel
+from aca_node_interpreter.local.launching import Launch, Launcher, Process
 from aca_node_interpreter.local.node import Node, find_node
-from aca_node_interpreter.local.sandbox import Launch, Sandbox
 from tests.local.nel_exclusions import EXCLUDED
 from tests.local.nel_snippets import ALONE, GROUPS, LIMIT, SETTLE, STATE, Snippet, endless
 from tests.local.remote import unavailable
@@ -42,8 +45,8 @@ Seen = dict[str, Any]
 class Listener(Kernel):
     """A kernel that also remembers every frame, between runs too."""
 
-    def __init__(self, process: subprocess.Popen[bytes], **options: Any) -> None:
-        super().__init__(process, **options)
+    def __init__(self, process: Process) -> None:
+        super().__init__(process)
         self.cutter = frames.FrameReader()
         self.seen: list[tuple[int, bytes]] = []
 
@@ -61,11 +64,13 @@ class Bench:
     folder: Path
 
     def __post_init__(self) -> None:
-        self.sandbox = Sandbox(self.node, self.folder / "support", None, egress=False, network=HostNetwork())
+        host = Host(self.node, self.folder / "support", HostNetwork(), "off", Policy(), Limits())
+        self.level = Unmounted(host, "none")
+        self.level.prepare()
 
-    def launch(self, session: Path, request_fd: int = 0, reply_fd: int = 0) -> Launch:
+    def launch(self, session: Path) -> Launch:
         (session / "data").mkdir(parents=True, exist_ok=True)
-        launch = self.sandbox.launch(session, request_fd, reply_fd)
+        launch = self.level.launch(session)
         # Without the preloaded map of /mnt/data, which belongs to the sandbox, not to the kernel.
         environment = {key: value for key, value in launch.environment.items() if key != "NODE_OPTIONS"}
         return dataclasses.replace(launch, environment=environment)
@@ -90,8 +95,8 @@ class Bench:
         seen: list[list[Seen]] = json.loads(answer.stdout)
         return seen
 
-    async def ask_kernel(self, group: list[Snippet], spawner: concurrent.futures.Executor) -> list[Seen]:
-        kernel = await Listener.start(lambda *pipes: self.launch(self.folder / "same", *pipes), spawner)
+    async def ask_kernel(self, group: list[Snippet], launcher: Launcher) -> list[Seen]:
+        kernel = await Listener.start(self.launch(self.folder / "same"), launcher)
         assert isinstance(kernel, Listener)
         seen = []
         try:
@@ -105,7 +110,7 @@ class Bench:
                     break
         finally:
             kernel.kill()
-            kernel.reap()
+            await kernel.gone()
         return seen
 
 
@@ -186,13 +191,19 @@ def ask_both(bench: Bench, groups: dict[str, list[Snippet]]) -> dict[str, list[t
 
     async def ask_kernel() -> list[list[Seen]]:
         limit = asyncio.Semaphore(AT_ONCE)
-        with concurrent.futures.ThreadPoolExecutor(1) as spawner:
+        launcher = Launcher(bench.folder / "launcher")
+        launcher.start()
+        launcher.attach()
 
-            async def ask(group: list[Snippet]) -> list[Seen]:
-                async with limit:
-                    return await bench.ask_kernel(group, spawner)
+        async def ask(group: list[Snippet]) -> list[Seen]:
+            async with limit:
+                return await bench.ask_kernel(group, launcher)
 
+        try:
             return await asyncio.gather(*map(ask, groups.values()))
+        finally:
+            launcher.detach()
+            launcher.close()
 
     genuine = bench.ask_nel(list(groups.values()))
     ours = asyncio.run(ask_kernel())

@@ -27,8 +27,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from aca_node_interpreter.local import egress
 from aca_node_interpreter.local.egress_policy import Allowed, Policy
 from aca_node_interpreter.local.host_network import Service
+from aca_node_interpreter.local.isolation.bubblewrap import find_programs
 from aca_node_interpreter.local.node import find_node
-from aca_node_interpreter.local.sandbox import find_bubblewrap
 from tests.local.remote import unavailable
 from tests.local.session_network import EVERYONE, As, NetworkDeniedError, session
 from tests.local.test_egress_policy import own_addresses
@@ -173,7 +173,7 @@ def resolver_settings(public: Path) -> Path:
 
 def bubblewrap(resolver: Path, authority: Path) -> list[str]:
     """Build a command that runs another in bubblewrap, as sessions with a network do."""
-    programs = find_bubblewrap()
+    programs = find_programs()
     if not programs:
         unavailable("bubblewrap is not installed")
     command = [programs[-1], "--unshare-user", "--disable-userns", "--unshare-all", "--share-net", "--cap-drop", "ALL"]
@@ -513,9 +513,9 @@ async def test_without_ipv6_there_is_ipv4() -> None:
 async def test_the_step_that_fails_is_told() -> None:
     with pytest.raises(NetworkDeniedError, match=r"can't listen on port 80: Address already in use"):
         await run(Policy(), "", change="_made = network.make_network; network.make_network = lambda p: _made([80, 80])")
-    if not find_bubblewrap():
+    if not find_programs():
         unavailable("bubblewrap is not installed")
-    without_namespaces = (find_bubblewrap()[-1], "--dev-bind", "/", "/", "--unshare-user", "--disable-userns")
+    without_namespaces = (find_programs()[-1], "--dev-bind", "/", "/", "--unshare-user", "--disable-userns")
     with pytest.raises(NetworkDeniedError, match="can't make a network namespace: "):
         await run(Policy(), "", run_as=As("", prefix=(*without_namespaces, "--cap-drop", "ALL", "--")))
 

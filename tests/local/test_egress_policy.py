@@ -116,7 +116,7 @@ def test_the_ports_are_those_of_the_web_and_what_was_asked_for() -> None:
 
 
 def test_services_are_the_hosts_registry_and_proxies(tmp_path: Path) -> None:
-    assert read_host_network({}, ()).services == (Service("registry.npmjs.org", 443),)
+    assert read_host_network({}, ()).services == ()
     for registry, service in (("https://bücher.example/", ("xn--bcher-kva.example", 443)), ("https://a..b/", None)):
         found = read_host_network({"npm_config_registry": registry}, ()).services
         assert found == ((service,) if service else ())

@@ -7,12 +7,15 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
 import pytest
 
+from aca_node_interpreter.errors import LocalPoolError
 from aca_node_interpreter.local import LocalPool
+from aca_node_interpreter.local.isolation.levels import Isolation
 from tests.local.remote import NEWEST, Remote
 
 
@@ -164,10 +167,40 @@ def test_the_same_works_with_a_mount(needs_bubblewrap: None, remote: Remote) -> 
         assert remote.value(code) == value, code
 
 
-def test_with_egress_sessions_have_the_hosts_network(needs_bubblewrap: None, listener: int) -> None:
-    connect = f"""$$.async(); net.connect({listener}, 'localhost')
-        .on('connect', () => $$.done('connected')).on('error', error => $$.done(error.code))"""
-    with LocalPool(egress=True) as pool:
-        headers = {"Authorization": f"Bearer {pool.token}"}
-        with httpx.Client(base_url=pool.endpoint, headers=headers, timeout=60) as http:
-            assert Remote(http, "egress").value(connect) == "'connected'"
+CONNECT = """$$.async(); net.connect({port}, '{host}')
+    .on('connect', () => setTimeout(() => $$.done('connected'), 300)).on('error', error => $$.done(error.code))"""
+
+
+def test_with_egress_the_hosts_loopback_is_out_of_reach(needs_bubblewrap: None, exposed: Remote, listener: int) -> None:
+    connect = CONNECT.format(port=listener, host="localhost")
+    assert exposed.value(connect) == "'connected'"
+    with LocalPool(egress=True, egress_ports=[80, 443, listener]) as pool, connected(pool) as remote:
+        assert remote.value(connect) == "'ECONNRESET'"
+        port = int(pool.endpoint.rpartition(":")[2])
+        assert remote.value(CONNECT.format(port=port, host="127.0.0.1")) == "'ECONNREFUSED'"
+
+
+def test_egress_reaches_what_the_user_allows(needs_bubblewrap: None, listener: int) -> None:
+    with LocalPool(egress=True, egress_allow=[f"127.0.0.1:{listener}"]) as pool, connected(pool) as remote:
+        # The listener hangs up at once, which is not a reset.
+        assert remote.value(CONNECT.format(port=listener, host="127.0.0.1")) == "'connected'"
+
+
+@pytest.mark.parametrize("isolation", ["bubblewrap", "landlock"])
+def test_the_hosts_network_is_shared_only_when_asked_for_in_words(
+    needs_bubblewrap: None, listener: int, isolation: Isolation
+) -> None:
+    with LocalPool(egress="host", isolation=isolation) as pool, connected(pool) as remote:
+        assert remote.value(CONNECT.format(port=listener, host="127.0.0.1")) == "'connected'"
+
+
+def test_landlock_refuses_egress_that_it_can_not_filter() -> None:
+    with pytest.raises(LocalPoolError, match='landlock: it can\'t filter egress; egress="host" shares'):
+        LocalPool(isolation="landlock", egress=True).start()
+
+
+@contextmanager
+def connected(pool: LocalPool) -> Iterator[Remote]:
+    headers = {"Authorization": f"Bearer {pool.token}"}
+    with httpx.Client(base_url=pool.endpoint, headers=headers, timeout=60) as http:
+        yield Remote(http, "some-session")

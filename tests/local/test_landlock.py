@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 import socket
+import stat
 import subprocess
 import sys
 import tempfile
@@ -20,7 +21,9 @@ from typing import Any
 
 import pytest
 
+from aca_node_interpreter import LocalPool, SessionPoolClient
 from aca_node_interpreter.local.isolation import landlock
+from aca_node_interpreter.local.isolation.levels import Isolation
 from aca_node_interpreter.local.node import Node, find_node
 from tests.local.remote import unavailable
 
@@ -324,3 +327,21 @@ def test_a_kernel_without_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     assert landlock.abi() == 0
     with pytest.raises(OSError, match="has no Landlock"):
         landlock.restrict([], [])
+
+
+def test_root_can_not_change_modes_and_owners_outside(tmp_path: Path) -> None:
+    if os.getuid() != 0:
+        unavailable("only root owns what others have")
+    outside = tmp_path / "outside"
+    outside.write_text("")
+    outside.chmod(0o600)
+    code = f"fs.chmodSync('{outside}', 0o777); fs.utimesSync('{outside}', 1, 1); fs.chownSync('{outside}', 1, 1)"
+
+    def change(isolation: Isolation) -> tuple[int, int, bool]:
+        with LocalPool(isolation=isolation) as pool, SessionPoolClient(pool.endpoint, token=pool.token) as client:
+            assert client.execute(code).status.value == "Succeeded"
+        status = outside.stat()
+        return stat.S_IMODE(status.st_mode), status.st_uid, status.st_mtime < 10
+
+    assert change("landlock") == (0o600, 0, False)
+    assert change("none") == (0o777, 1, True)

@@ -33,10 +33,11 @@ def processes(scratch: Path) -> list[str]:
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
         try:
-            text = (folder / "cmdline").read_bytes() + (folder / "environ").read_bytes()
+            # A sandbox shows where it comes from by what is mounted in it only.
+            text = b"".join((folder / name).read_bytes() for name in ("cmdline", "environ", "mountinfo"))
         except OSError:
             continue
-        if str(scratch).encode() in text and "pytest" not in text.decode(errors="replace"):
+        if str(scratch).encode() in text and folder.name != str(os.getpid()):
             found.append(folder.name)
     return found
 
@@ -68,6 +69,7 @@ def test_stopping_leaves_nothing_and_the_pool_starts_again(scratch: Path, isolat
         pool.start()
         pool.start()
         use(pool)
+        assert len(processes(scratch)) >= 2
         pool.stop()
         pool.stop()
         assert list(scratch.iterdir()) == []
@@ -135,12 +137,29 @@ def test_the_end_of_the_interpreter_stops_the_pool(scratch: Path, isolation: str
     assert gone(scratch)
 
 
-def test_a_killed_pool_leaves_no_process_and_the_next_one_removes_its_directory(scratch: Path, isolation: str) -> None:
+def killed_pool(scratch: Path, isolation: str, *, with_launcher: bool) -> None:
+    """Start a pool in a process of its own and kill that, with the helper or without."""
     command = [sys.executable, "-c", SCRIPT.format(ending="threading.Event().wait()"), isolation]
     with subprocess.Popen(command, env={**os.environ, "TMPDIR": str(scratch)}, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == b"ready\n"
+        children = Path(f"/proc/{process.pid}/task").glob("*/children")
+        helpers = [int(child) for file in children for child in file.read_text().split()]
+        assert len(helpers) == 1
+        if with_launcher:
+            os.kill(process.pid, signal.SIGSTOP)
+            os.kill(helpers[0], signal.SIGKILL)
         process.kill()
+
+
+def test_a_killed_pool_leaves_no_process_and_no_directory(scratch: Path, isolation: str) -> None:
+    killed_pool(scratch, isolation, with_launcher=False)
+    assert gone(scratch)
+    assert list(scratch.iterdir()) == []
+
+
+def test_what_a_pool_killed_with_its_helper_leaves_is_removed_by_the_next(scratch: Path, isolation: str) -> None:
+    killed_pool(scratch, isolation, with_launcher=True)
     assert gone(scratch)
     abandoned = list(scratch.iterdir())
     assert len(abandoned) == 1
@@ -148,6 +167,21 @@ def test_a_killed_pool_leaves_no_process_and_the_next_one_removes_its_directory(
         assert abandoned[0] not in scratch.iterdir()
         # But not that of a pool that lives.
         assert len(list(scratch.iterdir())) == 2
+
+
+def test_a_pool_whose_helper_was_killed_starts_another(scratch: Path, isolation: Any) -> None:
+    with LocalPool(isolation=isolation) as pool:
+        use(pool)
+        helpers = [pid for pid in processes(scratch) if "launcher" in Path(f"/proc/{pid}/cmdline").read_text()]
+        assert len(helpers) == 1
+        os.kill(int(helpers[0]), signal.SIGKILL)
+        headers = {"Authorization": f"Bearer {pool.token}"}
+        with httpx.Client(base_url=pool.endpoint, headers=headers, timeout=60) as http:
+            assert Remote(http, "another").run("1")["status"] in ("Succeeded", "Failed")
+            assert Remote(http, "another").value("1") == "1"
+            assert Remote(http, "life").value("fs.existsSync('/mnt/data/a')") == "true"
+    assert list(scratch.iterdir()) == []
+    assert gone(scratch)
 
 
 def test_a_taken_port_is_told() -> None:
@@ -170,11 +204,11 @@ def test_a_pool_that_is_not_running_has_no_endpoint() -> None:
 
 
 def test_what_is_missing_is_named(monkeypatch: pytest.MonkeyPatch, scratch: Path) -> None:
-    monkeypatch.setattr("aca_node_interpreter.local.sandbox.find_bubblewrap", list)
-    with pytest.raises(LocalPoolError, match=r'bubblewrap is not installed.*isolation="none"'):
-        LocalPool().start()
-    monkeypatch.setattr("aca_node_interpreter.local.sandbox.find_bubblewrap", lambda: ["/bin/false"])
-    with pytest.raises(LocalPoolError, match=r"can't start Node\.js here"):
+    monkeypatch.setattr("aca_node_interpreter.local.isolation.levels.find_programs", list)
+    with pytest.raises(LocalPoolError, match=r'bubblewrap: it is not installed.*isolation="none"'):
+        LocalPool(least_isolation="bubblewrap").start()
+    monkeypatch.setattr("aca_node_interpreter.local.isolation.levels.find_programs", lambda: ["/bin/false"])
+    with pytest.raises(LocalPoolError, match=r"bubblewrap: Node\.js did not start"):
         LocalPool(isolation="bubblewrap").start()
     assert list(scratch.iterdir()) == []
 
@@ -195,7 +229,7 @@ def test_importing_the_package_is_cheap() -> None:
 def test_a_start_that_fails_leaves_nothing(scratch: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     broken = scratch / "kernel.js"
     broken.write_text("throw new Error('broken kernel')")
-    monkeypatch.setattr("aca_node_interpreter.local.sandbox._KERNEL", broken)
+    monkeypatch.setattr("aca_node_interpreter.local.isolation.unmounted.KERNEL", broken)
     threads = set(threading.enumerate())
     with pytest.raises(LocalPoolError, match="broken kernel"):
         LocalPool(isolation="none").start()

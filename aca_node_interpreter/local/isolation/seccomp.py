@@ -181,6 +181,20 @@ CONDITIONAL_REFUSALS: tuple[ConditionalRefusal, ...] = (
 
 NO_SOCKETS: tuple[Refusal, ...] = (("No network, and no local service either.", EACCES, ("socket",)),)
 
+NO_OWNERSHIP: tuple[Refusal, ...] = (
+    (
+        "Root owns the host's files, and Landlock does not look at their mode, owner, times and attributes. The calls "
+        "succeed and do nothing, because programs that unpack or copy files give up when they fail.",
+        0,
+        (
+            *("chmod", "fchmod", "fchmodat", "fchmodat2", "chown", "fchown", "lchown", "fchownat"),
+            *("utime", "utimes", "futimesat", "utimensat"),
+            *("setxattr", "lsetxattr", "fsetxattr", "setxattrat"),
+            *("removexattr", "lremovexattr", "fremovexattr", "removexattrat"),
+        ),
+    ),
+)
+
 SOME_SOCKETS: tuple[ConditionalRefusal, ...] = (
     (
         "Other families (VSOCK, PACKET, ALG, BLUETOOTH, ...) lead past the network's rules or deep into the kernel.",
@@ -304,6 +318,26 @@ NUMBERS: dict[str, tuple[int | None, int | None]] = {
     "socket": (41, 198),
     "socketpair": (53, 199),
     "ioctl": (16, 29),
+    "chmod": (90, None),
+    "fchmod": (91, 52),
+    "fchmodat": (268, 53),
+    "fchmodat2": (452, 452),
+    "chown": (92, None),
+    "fchown": (93, 55),
+    "lchown": (94, None),
+    "fchownat": (260, 54),
+    "utime": (132, None),
+    "utimes": (235, None),
+    "futimesat": (261, None),
+    "utimensat": (280, 88),
+    "setxattr": (188, 5),
+    "lsetxattr": (189, 6),
+    "fsetxattr": (190, 7),
+    "setxattrat": (463, 463),
+    "removexattr": (197, 14),
+    "lremovexattr": (198, 15),
+    "fremovexattr": (199, 16),
+    "removexattrat": (466, 466),
     "personality": (135, 92),
     "prlimit64": (302, 261),
 }
@@ -321,12 +355,13 @@ _MACHINES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}
 """Machine: column of `NUMBERS`, AUDIT_ARCH_... of linux/audit.h."""
 
 
-def build_filter(machine: str | None = None, *, sockets: bool) -> bytes:
+def build_filter(machine: str | None = None, *, sockets: bool, ownership: bool = True) -> bytes:
     """Assemble the filter for a machine.
 
     Args:
         machine: `x86_64` or `aarch64`; left out, this one.
         sockets: allow `socket()` for Unix, IPv4, IPv6 and route netlink sockets, instead of none.
+        ownership: let calls that change a file's mode, owner, times and attributes do so.
 
     Raises:
         ValueError: the list has no numbers for this machine.
@@ -344,7 +379,7 @@ def build_filter(machine: str | None = None, *, sockets: bool) -> bytes:
         _instruction(_RETURN, _ERRNO | ENOSYS),
     ]
     # Each check is complete in itself, so that no jump leaves it, and none comes near the 255 that fit into one.
-    for _reason, error, calls in REFUSALS if sockets else REFUSALS + NO_SOCKETS:
+    for _reason, error, calls in REFUSALS + (() if sockets else NO_SOCKETS) + (() if ownership else NO_OWNERSHIP):
         for call in calls:
             number = NUMBERS[call][column]
             if number is not None:

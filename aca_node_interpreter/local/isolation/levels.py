@@ -1,0 +1,100 @@
+"""The levels of isolation, strongest first, and which of them to try."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Literal, Protocol
+
+from aca_node_interpreter.errors import LocalPoolError
+from aca_node_interpreter.local.isolation import landlock
+from aca_node_interpreter.local.isolation.bubblewrap import Bubblewrap, find_programs
+from aca_node_interpreter.local.isolation.host import Host
+from aca_node_interpreter.local.isolation.unmounted import Unmounted
+from aca_node_interpreter.local.kernel import KernelStartError
+from aca_node_interpreter.local.launching import Launch
+from aca_node_interpreter.local.node import INSTALL_HINT
+
+Isolation = Literal["bubblewrap", "landlock", "none"]
+LEVELS: tuple[Isolation, ...] = ("bubblewrap", "landlock", "none")
+"""Strongest first."""
+
+
+class Level(Protocol):
+    """How sessions are kept apart from this machine."""
+
+    @property
+    def name(self) -> str:
+        """One of `LEVELS`."""
+
+    def prepare(self) -> None:
+        """Write what the sessions share; harmless when it is there."""
+
+    def launch(self, session: Path) -> Launch:
+        """Word the start of the session that owns the directory `session`."""
+
+
+def wanted_levels(isolation: str, least: str) -> tuple[Isolation, ...]:
+    """Give the levels to try for what the user said; `auto` is the strongest one, and never below `least`.
+
+    Raises:
+        LocalPoolError: there are no such levels, or they contradict each other.
+    """
+    known: dict[str, Isolation] = {name: name for name in LEVELS}
+    for name in (least, isolation):
+        if name not in known and (name, isolation) != ("auto", "auto"):
+            raise LocalPoolError(f"There is no isolation {name!r}: use auto, bubblewrap, landlock or none.")
+    if isolation == "auto":
+        return LEVELS[: LEVELS.index(known[least]) + 1]
+    return (known[isolation],)
+
+
+async def choose(names: tuple[Isolation, ...], host: Host, attempt: Callable[[Level], Awaitable[None]]) -> Level:
+    """Give the first level with which `attempt` starts Node.js on this machine.
+
+    Raises:
+        LocalPoolError: there is none; the message says why and how to go on without.
+    """
+    reasons = []
+    for name in names:
+        try:
+            for level in _candidates(name, host):
+                level.prepare()
+                try:
+                    await attempt(level)
+                except KernelStartError as error:
+                    reason = str(error)
+                else:
+                    return level
+        except LocalPoolError as error:
+            reason = str(error)
+        reasons.append(f"{name}: {reason}")
+    ways_out = "" if "none" in names else '; or pass isolation="none" to run code without any isolation'
+    raise LocalPoolError(f"The embedded pool can't isolate its sessions. {'; '.join(reasons)}{ways_out}.")
+
+
+def _candidates(level: Isolation, host: Host) -> Iterator[Level]:
+    """Give the ways to have a level on this machine, the best one first.
+
+    Raises:
+        LocalPoolError: there is none; the message says why, in a few words.
+    """
+    if level == "none":
+        yield Unmounted(host, "none")
+    elif sys.platform != "linux":
+        raise LocalPoolError("only Linux has it")
+    elif level == "landlock":
+        if landlock.abi() == 0:
+            raise LocalPoolError("this kernel does not offer it")
+        if host.egress == "filtered":
+            raise LocalPoolError("it can't filter egress; egress=\"host\" shares the host's network")
+        yield Unmounted(host, "landlock")
+    else:
+        programs = find_programs()
+        if not programs:
+            raise LocalPoolError(f"it is not installed: get the system's package `bubblewrap`, or {INSTALL_HINT}")
+        for program in programs:
+            # Older ones don't know the option, and some kernels refuse it.
+            for options in (("--disable-userns",), ()):
+                yield Bubblewrap(host, program, options)

@@ -1,0 +1,87 @@
+"""Looks a few times a second at what sessions use, and ends what is over its limits.
+
+Disks always; memory and processes where no control group holds them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from aca_node_interpreter.local.isolation import usage
+from aca_node_interpreter.local.isolation.limits import Limits
+from aca_node_interpreter.local.kernel import OUT_OF_MEMORY
+from aca_node_interpreter.local.session import Session
+
+_TICK_SECONDS = 0.2
+# Some file systems tell late or never how much room is left.
+_ALWAYS_AFTER_TICKS = 50
+_INODES = 10_000
+
+_TOO_MANY_PROCESSES = "The code started more processes than its session may have."
+_DISK_FULL = "The code wrote more than fits into its session; the newest files were removed."
+
+
+class Watchdog:
+    """Watches the sessions of one pool, whose directory tells on which file system they write."""
+
+    def __init__(self, directory: Path, limits: Limits, *, has_groups: bool) -> None:
+        self._directory = directory
+        self._limits = limits
+        self._has_groups = has_groups
+        self._free = self._free_inodes = 0
+        self._ticks = 0
+
+    async def watch(self, sessions: Callable[[], Iterable[Session]]) -> None:
+        """Look until cancelled."""
+        while True:
+            await asyncio.sleep(_TICK_SECONDS)
+            live = [session for session in sessions() if session.process is not None]
+            if not self._has_groups:
+                await self._check_processes(live)
+            if self._grew():
+                for session in live:
+                    await self._check_disk(session)
+                self._look_at_disk()
+
+    async def _check_processes(self, sessions: list[Session]) -> None:
+        for session in sessions:
+            process = session.process
+            if process is None:
+                continue
+            used = await asyncio.to_thread(usage.measure, process.pid)
+            if used.memory > self._limits.memory:
+                session.abort(OUT_OF_MEMORY)
+            elif used.processes > self._limits.processes:
+                session.abort(_TOO_MANY_PROCESSES)
+
+    def _grew(self) -> bool:
+        """Tell whether so much was written since the last look that a session could be over its limit."""
+        self._ticks += 1
+        status = os.statvfs(self._directory)
+        written = (self._free - status.f_bavail) * status.f_frsize
+        return (
+            written > self._limits.data // 16
+            or self._free_inodes - status.f_favail > _INODES
+            or self._ticks >= _ALWAYS_AFTER_TICKS
+        )
+
+    def _look_at_disk(self) -> None:
+        status = os.statvfs(self._directory)
+        self._free, self._free_inodes, self._ticks = status.f_bavail, status.f_favail, 0
+
+    async def _check_disk(self, session: Session) -> None:
+        process = session.process
+        if process is None:
+            return
+        over = await asyncio.to_thread(self._over_quota, session, process.pid)
+        if over:
+            session.abort(_DISK_FULL)
+            await session.shrink(self._limits.data)
+
+    def _over_quota(self, session: Session, pid: int) -> bool:
+        sizes = [usage.disk_bytes(directory) for directory in session.written_directories]
+        hidden = usage.deleted_bytes(pid, self._directory.stat().st_dev)
+        return any(size is None or size + hidden > self._limits.data for size in sizes)
