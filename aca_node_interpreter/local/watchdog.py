@@ -31,8 +31,8 @@ class Watchdog:
         self._directory = directory
         self._limits = limits
         self._has_groups = has_groups
-        self._free = self._free_inodes = 0
-        self._ticks = 0
+        self._free = self._free_inodes = self._ticks = 0
+        self._look_at_disk()
 
     async def watch(self, sessions: Callable[[], Iterable[Session]]) -> None:
         """Look until cancelled."""

@@ -1,0 +1,227 @@
+"""What a session may use of the machine, with control groups and where only the watchdog looks."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from aca_node_interpreter.local import LocalPool
+from aca_node_interpreter.local.isolation import cgroups, usage
+from aca_node_interpreter.local.isolation.limits import Limits
+from tests.local.remote import Remote, unavailable
+
+MEBIBYTE = 1 << 20
+LIMITS = Limits(memory=256 * MEBIBYTE, processes=64, data=96 * MEBIBYTE, tmp=16 * MEBIBYTE, open_files=128)
+
+
+@pytest.fixture(scope="module", params=["groups", "watchdog"])
+def limited(request: pytest.FixtureRequest, isolation: Any) -> Iterator[httpx.Client]:
+    """A pool with small limits, held by control groups or by the watchdog alone."""
+    if request.param == "groups" and cgroups.find() is None:
+        unavailable("this process may not make control groups here")
+    pool = LocalPool(isolation=isolation, limits=LIMITS, ready_sessions=2)
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param == "watchdog":
+            patch.setattr(cgroups, "find", lambda: None)
+        pool.start()
+    with pool:
+        headers = {"Authorization": f"Bearer {pool.token}"}
+        with httpx.Client(base_url=pool.endpoint, headers=headers, timeout=60) as http:
+            yield http
+
+
+@pytest.fixture
+def session(limited: httpx.Client) -> Iterator[Remote]:
+    """A session with small limits, and another one that must not notice."""
+    session, other = Remote(limited, "some-session"), Remote(limited, "other-session")
+    other.value("var kept = 1")
+    yield session
+    assert other.value("kept") == "1"
+    assert session.value("1") == "1"
+    session.call("DELETE", "/session", version="2025-10-02-preview")
+
+
+def test_memory_outside_the_heap(session: Remote) -> None:
+    session.value("fs.writeFileSync('/mnt/data/kept.txt', '')")
+    run = session.run(
+        """console.log('started'); $$.async(); var hog = [];
+        setInterval(() => hog.push(Buffer.alloc(8 << 20, 1)), 10)"""
+    )
+    assert run["status"] == "Failed"
+    assert run["stdout"] == "started\n"
+    assert run["stderr"] == "The code used more memory than its session may have.\nExecution aborted"
+    assert session.names() == ["kept.txt"]
+
+
+def test_a_child_that_hoards_memory(session: Remote) -> None:
+    hog = "var hog = []; setInterval(() => hog.push(Buffer.alloc(8 << 20, 1)), 10)"
+    run = session.run(f"child_process.spawnSync(process.execPath, ['-e', `{hog}`]).signal")
+    # A group ends the child, the watchdog the session.
+    assert run["executionResult"] == "'SIGKILL'" or "more memory" in run["stderr"]
+
+
+def test_processes(session: Remote) -> None:
+    run = session.run(
+        """$$.async(); var started = 0, failed = 0;
+        for (let i = 0; i < 100; i++) {
+          const child = child_process.spawn('sleep', ['60'], {stdio: 'ignore'});
+          child.on('spawn', () => started++).on('error', () => failed++);
+        }
+        setTimeout(() => $$.done([started < 64, failed > 36].join()), 1000)"""
+    )
+    assert run["executionResult"] == "'true,true'" or "more processes" in run["stderr"]
+
+
+def test_a_file(session: Remote) -> None:
+    run = session.run("fs.writeFileSync('/mnt/data/big', Buffer.alloc(97 << 20))")
+    assert "EFBIG" in run["stderr"]
+
+
+FILL = """$$.async(); var number = 0, mb = Buffer.alloc(4 << 20, 1);
+    setInterval(() => { fs.writeFileSync(`%s/${number++}`, mb) }, 10)"""
+
+
+@pytest.mark.parametrize("place", ["/mnt/data", "${os.homedir()}"])
+def test_disk(session: Remote, place: str) -> None:
+    session.value("fs.writeFileSync('/mnt/data/kept.txt', 'kept')")
+    run = session.run(FILL.replace("%s", place))
+    assert run["stderr"] == (
+        "The code wrote more than fits into its session; the newest files were removed.\nExecution aborted"
+    )
+    # The files are removed while the next process starts.
+    measure = f"child_process.spawnSync('du', ['-sm', `{place}`]).stdout.toString().split('\\t')[0]"
+    deadline = time.monotonic() + 5
+    while int(session.value(measure).strip("'")) > 97:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    assert session.value("fs.readFileSync('/mnt/data/kept.txt', 'utf8')") == "'kept'"
+
+
+def test_disk_that_is_hidden_in_deleted_files(session: Remote) -> None:
+    run = session.run(
+        """$$.async(); var open = [], mb = Buffer.alloc(8 << 20, 1);
+        setInterval(() => {
+          const file = fs.openSync('/mnt/data/hidden', 'w'); fs.writeSync(file, mb); fs.unlinkSync('/mnt/data/hidden');
+          open.push(file);
+        }, 50)"""
+    )
+    assert "more than fits" in run["stderr"]
+
+
+def test_many_small_files_count_a_block_each(tmp_path: Path) -> None:
+    for number in range(300):
+        (tmp_path / str(number)).touch()
+    used = usage.disk_bytes(tmp_path)
+    assert used is not None
+    assert used >= 300 * os.statvfs(tmp_path).f_bsize
+
+
+def test_open_files(session: Remote) -> None:
+    run = session.run("for (let i = 0; i < 200; i++) fs.openSync('/dev/null')")
+    assert "EMFILE" in run["stderr"]
+
+
+def test_tmp_and_shared_memory(session: Remote, isolation: str) -> None:
+    if isolation != "bubblewrap":
+        unavailable("without mounts they are not bounded")
+    for place in ("/tmp", "/dev/shm"):
+        run = session.run(f"for (let i = 0; i < 20; i++) fs.appendFileSync('{place}/x', Buffer.alloc(4 << 20))")
+        assert "ENOSPC" in run["stderr"], place
+        session.value(f"fs.rmSync('{place}/x')")
+
+
+def test_cpu_time(isolation: Any) -> None:
+    with LocalPool(isolation=isolation, limits=Limits(cpu_seconds=1)) as pool:
+        headers = {"Authorization": f"Bearer {pool.token}"}
+        with httpx.Client(base_url=pool.endpoint, headers=headers, timeout=60) as http:
+            run = Remote(http, "busy-session").run("while (true) {}", timeoutInSeconds=20)
+            assert run["stderr"] == "Execution aborted"
+
+
+def test_groups_are_removed(isolation: Any) -> None:
+    place = cgroups.find()
+    if place is None:
+        unavailable("this process may not make control groups here")
+        return
+    mark = f"aca-node-{os.getpid()}-"
+    before = {group for directory in place.directories for group in directory.glob(f"{mark}*")}
+    with LocalPool(isolation=isolation):
+        during = {group for directory in place.directories for group in directory.glob(f"{mark}*")}
+        assert len(during) > len(before)
+    assert {group for directory in place.directories for group in directory.glob(f"{mark}*")} == before
+
+
+def test_a_killed_pools_groups_are_removed_by_the_next() -> None:
+    place = cgroups.find()
+    if place is None:
+        unavailable("this process may not make control groups here")
+        return
+    child = os.fork()
+    if child == 0:
+        place.make(memory=MEBIBYTE, processes=10)
+        os._exit(0)
+    os.waitpid(child, 0)
+    left = [group for directory in place.directories for group in directory.glob(f"aca-node-{child}-*")]
+    assert left
+    place.remove_abandoned()
+    assert [group.name for group in left if group.exists()] == []
+
+
+# --- where control groups are, for machines with other layouts than this one ---
+
+
+def layout(folder: Path, mountinfo: str, own: str) -> cgroups.Place | None:
+    proc = folder / "proc"
+    proc.mkdir()
+    (proc / "mountinfo").write_text(mountinfo.format(folder=folder))
+    (proc / "cgroup").write_text(own)
+    return cgroups.find(proc)
+
+
+def make_group(directory: Path, controllers: str) -> None:
+    directory.mkdir(parents=True)
+    for name in ("cgroup.procs", "cgroup.subtree_control"):
+        (directory / name).write_text("")
+    (directory / "cgroup.subtree_control").write_text(controllers)
+
+
+UNIFIED = "30 23 0:26 / {folder}/cgroup rw,nosuid - cgroup2 cgroup2 rw,nsdelegate\n"
+
+
+def test_version_2_is_found_in_a_parent_that_has_the_controllers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cgroups, "_works", lambda place: True)
+    user = tmp_path / "cgroup" / "user.slice" / "app.slice"
+    make_group(user, "cpu memory pids")
+    make_group(user / "terminal.scope", "")
+    assert layout(tmp_path, UNIFIED, "0::/user.slice/app.slice/terminal.scope\n") == cgroups.Place((user,))
+
+
+def test_a_group_without_controllers_is_no_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cgroups, "_works", lambda place: True)
+    assert layout(tmp_path, UNIFIED, "0::/user.slice\n") is None
+    assert cgroups.find(tmp_path / "missing") is None
+
+
+def test_version_1_with_mounts_that_show_a_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cgroups, "_works", lambda place: True)
+    memory = "31 30 0:1 /docker/x {folder}/m\\040y rw - cgroup cgroup rw,memory\n"
+    mounts = f"{memory}32 30 0:2 / {{folder}}/p rw - cgroup c rw,pids,cpu\n"
+    found = layout(tmp_path, mounts, "3:memory:/docker/x/mine\n2:pids,cpu:/a/b\n1:name=systemd:/\n")
+    assert found == cgroups.Place((tmp_path / "m y" / "mine", tmp_path / "p" / "a" / "b"))
+
+
+@pytest.mark.parametrize(
+    "options", [{"memory": 1}, {"processes": 1}, {"data": 0}, {"tmp": 0}, {"open_files": 3}, {"cpu_seconds": 0}]
+)
+def test_limits_that_nothing_can_work_with_are_refused(options: dict[str, int]) -> None:
+    (name,) = options
+    with pytest.raises(ValueError, match=f"{name} must be at least"):
+        Limits(**options)
