@@ -30,6 +30,7 @@ class Isolation(str, Enum):
 
     AUTO = "auto"
     BUBBLEWRAP = "bubblewrap"
+    LANDLOCK = "landlock"
     NONE = "none"
 
 

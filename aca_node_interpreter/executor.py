@@ -42,8 +42,8 @@ class NodeSessionsConfig(BaseModel):
     timeout: float = 60
     artifacts_dir: str | None = None
     keep_artifacts: bool = False
-    egress: bool = False
-    isolation: Literal["auto", "bubblewrap", "none"] = "auto"
+    egress: bool | Literal["host"] = False
+    isolation: Literal["auto", "bubblewrap", "landlock", "none"] = "auto"
     api_version: str = CURRENT_API
     max_artifact_bytes: int = 100 * 1024 * 1024
     max_artifacts: int = 100
@@ -76,8 +76,10 @@ class NodeSessionsCodeExecutor(BaseTool, CodeExecutor, Component[NodeSessionsCon
         artifacts_dir: where files that runs make are saved; no file in it is overwritten. Without it they lie in a
             temporary directory that `stop` and `close` remove.
         keep_artifacts: leave that temporary directory where it is.
-        egress: embedded pool only: let the code reach the network.
-        isolation: embedded pool only: `none` runs the model's code on this machine without a sandbox.
+        egress: embedded pool only: let the code reach the outside, but neither this machine nor private networks;
+            `"host"` gives it all that this machine itself reaches.
+        isolation: embedded pool only: `auto` is the strongest that works here, or an error; `none` runs the model's
+            code on this machine without a sandbox.
         token: a ready token instead of a credential, such as an embedded pool's.
         api_version: of the service's REST API.
         max_artifact_bytes: the largest file to bring back.
@@ -117,8 +119,8 @@ class NodeSessionsCodeExecutor(BaseTool, CodeExecutor, Component[NodeSessionsCon
     timeout: float = Field(default=60, frozen=True)
     artifacts_dir: Path | None = Field(default=None, frozen=True)
     keep_artifacts: bool = Field(default=False, frozen=True)
-    egress: bool = Field(default=False, frozen=True)
-    isolation: Literal["auto", "bubblewrap", "none"] = Field(default="auto", frozen=True)
+    egress: bool | Literal["host"] = Field(default=False, frozen=True)
+    isolation: Literal["auto", "bubblewrap", "landlock", "none"] = Field(default="auto", frozen=True)
     token: str | None = Field(default=None, exclude=True, repr=False, frozen=True)
     api_version: str = Field(default=CURRENT_API, frozen=True)
     max_artifact_bytes: int = Field(default=100 * 1024 * 1024, ge=0, frozen=True)

@@ -47,8 +47,8 @@ class Settings:
     timeout: float = 60.0
     artifacts_dir: Path | None = None
     keep_artifacts: bool = False
-    egress: bool = False
-    isolation: Literal["auto", "bubblewrap", "none"] = "auto"
+    egress: bool | Literal["host"] = False
+    isolation: Literal["auto", "bubblewrap", "landlock", "none"] = "auto"
     max_artifact_bytes: int = 100 * 1024 * 1024
     limits: Limits = field(default_factory=Limits)
 

@@ -250,17 +250,18 @@ def _supervise_child() -> None:
         libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
         return
-    signal.signal(signal.SIGTERM, lambda *_: os.kill(child, signal.SIGKILL))
+    signal.signal(signal.SIGTERM, lambda *_: _kill(child))
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
     libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
     os.closerange(0, 1024)
     while os.wait()[0] != child:
         pass
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     # What lost its parent is ours, level after level.
     with contextlib.suppress(ChildProcessError):
         while True:
             for orphan in _children(os.getpid()):
-                os.kill(orphan, signal.SIGKILL)
+                _kill(orphan)
             os.wait()
     os._exit(0)
 
@@ -276,21 +277,23 @@ def _limit(limits: list[list[int]]) -> None:
 
 def _end(running: _Running) -> None:
     """End a session's processes at once."""
-    pid = running.pid
-    with contextlib.suppress(ProcessLookupError):
-        if not running.has_init:
-            # On Linux it ends what it supervises; elsewhere it leads a process group.
+    if not running.has_init:
+        # On Linux it ends what it supervises; elsewhere it leads a process group.
+        with contextlib.suppress(ProcessLookupError):
             if _IS_LINUX:
-                os.kill(pid, signal.SIGTERM)
+                os.kill(running.pid, signal.SIGTERM)
             else:
-                os.killpg(pid, signal.SIGKILL)
-        # Ending bubblewrap itself would leave its child, the sandbox's first process, to a signal that can be switched
-        # off in there; with the first process every other one ends.
-        elif children := _children(pid):
-            for child in children:
-                os.kill(child, signal.SIGKILL)
-        else:
-            os.kill(pid, signal.SIGKILL)
+                os.killpg(running.pid, signal.SIGKILL)
+        return
+    # Ending bubblewrap itself would leave its child, the sandbox's first process, to a signal that can be switched off
+    # in there; with the first process every other one ends.
+    for pid in _children(running.pid) or [running.pid]:
+        _kill(pid)
+
+
+def _kill(pid: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
 
 
 def _ran_out_of_memory(groups: list[str]) -> bool:
