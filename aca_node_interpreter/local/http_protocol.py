@@ -1,6 +1,7 @@
 """The HTTP protocol with bounds that uvicorn does not have: whoever has no token yet may cost little.
 
-A request's head may have so many bytes and take so many seconds, and only so many connections may be open.
+A request's head may have so many bytes and take so many seconds, and only so many connections may be open. And an
+answer's head goes out together with its body, which saves both sides a system call and the client a wake-up.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         """Start the clock for the first request's head."""
-        super().connection_made(transport)
+        super().connection_made(_Joining(transport, self.loop))  # type: ignore[arg-type]  # it is all that is used
         if len(self.connections) > MAX_CONNECTIONS:
             transport.abort()
             return
@@ -64,3 +65,32 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
+
+
+class _Joining:
+    """A transport whose writes within one turn of the event loop go out together."""
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport = transport
+        self._loop = loop
+        self._waiting = b""
+
+    def write(self, data: bytes) -> None:
+        if self._waiting:
+            self._waiting += data
+            self._flush()
+        else:
+            self._waiting = data
+            self._loop.call_soon(self._flush)
+
+    def close(self) -> None:
+        self._flush()
+        self._transport.close()
+
+    def _flush(self) -> None:
+        waiting, self._waiting = self._waiting, b""
+        if waiting:
+            self._transport.write(waiting)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)

@@ -14,7 +14,7 @@
 
   // Code may declare names of its own over the global ones, `let process` for one.
   const root = globalThis;
-  const { Buffer, Error, JSON, Number, Object, Promise, RangeError, Reflect, process } = root;
+  const { Buffer, Error, JSON, Number, Object, Promise, RangeError, Reflect, process, setImmediate } = root;
 
   const { isUtf8 } = require("buffer");
   const { Console } = require("console");
@@ -170,6 +170,28 @@
   // It shows itself as its base class, as hosted.
   deleteProperty(RunOutput.prototype, "constructor");
 
+  // Each run has streams of its own. Making them takes as long as all else, so they are made after the run before.
+  let readyStreams;
+
+  function makeStreams() {
+    const stdout = new RunOutput(STDOUT);
+    const stderr = new RunOutput(STDERR);
+    const runConsole = new Console(stdout, stderr);
+    runConsole.Console = platformConsole;
+    return { stdout, stderr, runConsole };
+  }
+
+  function makeStreamsReady() {
+    readyStreams ??= makeStreams();
+  }
+
+  function takeStreams() {
+    makeStreamsReady();
+    const taken = readyStreams;
+    readyStreams = undefined;
+    return taken;
+  }
+
   const displays = createObject(null);
   let currentRun = 0;
 
@@ -220,6 +242,7 @@
       } else {
         waiting = false;
         done = true;
+        setImmediate(makeStreamsReady);
       }
       sendBytes(VALUE, payload);
     }
@@ -266,10 +289,7 @@
 
     function install() {
       currentRun = id;
-      const stdout = new RunOutput(STDOUT);
-      const stderr = new RunOutput(STDERR);
-      const runConsole = new Console(stdout, stderr);
-      runConsole.Console = platformConsole;
+      const { stdout, stderr, runConsole } = takeStreams();
       replace(process, "stdout", stdout);
       replace(process, "stderr", stderr);
       replace(root, "console", runConsole);

@@ -135,7 +135,10 @@ class SessionPool:
         launch = self._level.launch(directory)
         if self._groups is not None:
             limits = self._host.limits
-            files = self._groups.make(memory=limits.memory, processes=limits.processes)
+            try:
+                files = self._groups.make(memory=limits.memory, processes=limits.processes)
+            except OSError as error:
+                raise KernelStartError(f"the session's control group can't be made: {error}") from error
             launch = replace(launch, groups=files)
         kernel = await Kernel.start(launch, self._launcher)
         if kernel.process.sockets:

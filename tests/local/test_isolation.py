@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -16,7 +20,7 @@ import pytest
 from aca_node_interpreter.errors import LocalPoolError
 from aca_node_interpreter.local import LocalPool
 from aca_node_interpreter.local.isolation.levels import Isolation
-from tests.local.remote import NEWEST, Remote
+from tests.local.remote import NEWEST, Remote, unavailable
 
 
 @pytest.fixture(scope="module")
@@ -204,3 +208,59 @@ def connected(pool: LocalPool) -> Iterator[Remote]:
     headers = {"Authorization": f"Bearer {pool.token}"}
     with httpx.Client(base_url=pool.endpoint, headers=headers, timeout=60) as http:
         yield Remote(http, "some-session")
+
+
+SERVE = """
+import json, sys
+from aca_node_interpreter.errors import LocalPoolError
+from aca_node_interpreter.local import LocalPool
+from aca_node_interpreter import SessionPoolClient
+try:
+    with LocalPool(least_isolation=sys.argv[1]) as pool, SessionPoolClient(pool.endpoint, token=pool.token) as client:
+        print(pool.isolation, client.execute("fs.writeFileSync('/mnt/data/a', 'b'); 6 * 7").result)
+except LocalPoolError as error:
+    print(error)
+"""
+
+
+def serve_under(command: list[str], least: str) -> str:
+    if shutil.which(command[0]) is None:
+        unavailable(f"{command[0]} is not on this machine")
+    command = [*command, sys.executable, "-c", SERVE, least]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+# In a user namespace of its own, so that nobody else on this machine notices.
+DENIED = ["unshare", "--user", "--map-root-user", "sh", "-c", 'echo 0 >/proc/sys/user/max_user_namespaces; "$@"', "sh"]
+
+
+def test_where_user_namespaces_are_denied_landlock_takes_over(needs_bubblewrap: None) -> None:
+    assert serve_under(DENIED, "landlock") == "landlock 42"
+
+
+def test_nothing_falls_below_what_the_user_asked_for(needs_bubblewrap: None) -> None:
+    answer = serve_under(DENIED, "bubblewrap")
+    assert answer.startswith("The embedded pool can't isolate its sessions. bubblewrap: Node.js did not start: ")
+    assert answer.endswith('pass isolation="none" to run code without any isolation.')
+
+
+def test_root_without_its_strongest_right_has_bubblewrap(needs_bubblewrap: None) -> None:
+    if os.getuid() != 0:
+        unavailable("only root has rights to lose")
+    command = ["setpriv", "--bounding-set", "-sys_admin", "--inh-caps", "-all"]
+    assert serve_under(command, "landlock") == "bubblewrap 42"
+
+
+@pytest.mark.parametrize("options", [{"isolation": "jail"}, {"least_isolation": "auto"}, {"egress": "some"}])
+def test_levels_that_do_not_exist_are_told(options: dict[str, Any]) -> None:
+    with pytest.raises(LocalPoolError, match=r"There is no (isolation|egress) '(jail|auto|some)': use"):
+        LocalPool(**options)
+
+
+@pytest.mark.parametrize("network", ["10.0.0.0/99", "example.com", "10.0.0.1:0"])
+def test_networks_that_can_not_be_read_are_told(network: str) -> None:
+    with pytest.raises(LocalPoolError, match="is not a network that sessions may reach: write it as"):
+        LocalPool(egress=True, egress_allow=[network])

@@ -34,15 +34,18 @@ class Place:
         """
         name = f"{_PREFIX}{os.getpid()}-{next(_numbers)}"
         groups = [directory / name for directory in self.directories]
-        for group in groups:
-            group.mkdir()
-        for group in groups:
-            # The first of each row is version 2's name.
-            _set(group, ("memory.max", "memory.limit_in_bytes"), memory)
-            _set(group, ("memory.swap.max",), 0)
-            _set(group, ("memory.memsw.limit_in_bytes",), memory)
-            _set(group, ("memory.oom.group",), 1)
-            _set(group, ("pids.max",), processes)
+        with contextlib.ExitStack() as undo:
+            for group in groups:
+                group.mkdir()
+                undo.callback(group.rmdir)
+                _set(group, "memory.max", memory)
+                _set(group, "memory.swap.max", 0)
+                _set(group, "memory.oom.group", 1)
+                # Version 1's; the second one counts swap, too, and can't be below the first.
+                _set(group, "memory.limit_in_bytes", memory)
+                _set(group, "memory.memsw.limit_in_bytes", memory)
+                _set(group, "pids.max", processes)
+            undo.pop_all()
         return [str(group / "cgroup.procs") for group in groups]
 
     def remove_abandoned(self) -> None:
@@ -153,9 +156,8 @@ def _works(place: Place) -> bool:
     return bounded
 
 
-def _set(group: Path, names: tuple[str, ...], value: int) -> None:
-    for name in names:
-        file = group / name
-        if file.exists():
-            file.write_text(str(value))
-            return
+def _set(group: Path, name: str, value: int) -> None:
+    file = group / name
+    # Versions and kernels differ in what they have.
+    if file.exists():
+        file.write_text(str(value))

@@ -210,6 +210,10 @@ def _become(wish: dict[str, Any], descriptors: list[int], status: socket.socket)
         sockets = network.make_network(wish["ports"])
         socket.send_fds(status, [b"\0"], [listener.fileno() for listener in sockets])
     _limit(wish["limits"])
+    if _IS_LINUX:
+        # When the machine itself runs out of memory, a session goes first.
+        with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w", encoding="ascii") as file:
+            file.write("500")
     null = os.open(os.devnull, os.O_RDWR)
     places = dict(zip((0, 1, 2, REQUEST_FD, REPLY_FD), (null, null, descriptors[2], *descriptors[:2])))  # noqa: B905 - of one length
     command = list(wish["command"])

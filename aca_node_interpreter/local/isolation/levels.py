@@ -39,11 +39,11 @@ def wanted_levels(isolation: str, least: str) -> tuple[Isolation, ...]:
     """Give the levels to try for what the user said; `auto` is the strongest one, and never below `least`.
 
     Raises:
-        LocalPoolError: there are no such levels, or they contradict each other.
+        LocalPoolError: there are no such levels.
     """
     known: dict[str, Isolation] = {name: name for name in LEVELS}
-    for name in (least, isolation):
-        if name not in known and (name, isolation) != ("auto", "auto"):
+    for name in (least, least if isolation == "auto" else isolation):
+        if name not in known:
             raise LocalPoolError(f"There is no isolation {name!r}: use auto, bubblewrap, landlock or none.")
     if isolation == "auto":
         return LEVELS[: LEVELS.index(known[least]) + 1]
