@@ -22,6 +22,7 @@ import select
 import signal
 import socket
 import sys
+import time
 from typing import Any, NamedTuple, NoReturn
 
 REQUEST_FD = 3
@@ -30,6 +31,8 @@ _SECCOMP_FD = 5
 _ARGUMENTS_FD = 6
 _FIRST_FREE_FD = 16
 
+_EMPTYING_MILLISECONDS = 20
+_LAST_TRIES = 100
 _MAX_DESCRIPTORS = 64
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
@@ -83,6 +86,7 @@ class _Launcher:
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
         self._running: dict[int, _Running] = {}
+        self._emptying: list[str] = []
 
     def serve(self, pool: int) -> None:
         """Do what is asked until the pool is gone."""
@@ -98,7 +102,9 @@ class _Launcher:
         with contextlib.suppress(OSError, AttributeError):
             poll.register(os.pidfd_open(pool), select.POLLIN)
         while os.getppid() == pool:
-            ready = {descriptor for descriptor, _ in poll.poll(60_000 if _IS_LINUX else 1_000)}
+            patience = _EMPTYING_MILLISECONDS if self._emptying else 60_000 if _IS_LINUX else 1_000
+            ready = {descriptor for descriptor, _ in poll.poll(patience)}
+            self._remove_groups()
             if wakeup in ready:
                 with contextlib.suppress(BlockingIOError):
                     os.read(wakeup, 4096)
@@ -113,6 +119,11 @@ class _Launcher:
                 _end(running)
             os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOWAIT)
             self._reap()
+        for _ in range(_LAST_TRIES):
+            self._remove_groups()
+            if not self._emptying:
+                return
+            time.sleep(_EMPTYING_MILLISECONDS / 1000)
 
     def _answer(self) -> bool:
         received = receive(self._connection)
@@ -132,7 +143,7 @@ class _Launcher:
             answer: dict[str, Any] = {"started": identity, "pid": pid}
         except OSError as error:
             answer = {"failed": identity, "why": str(error)}
-            _remove(groups)
+            self._emptying += groups
         finally:
             for descriptor in descriptors:
                 os.close(descriptor)
@@ -153,7 +164,12 @@ class _Launcher:
             if pid in by_pid:
                 running = self._running.pop(by_pid[pid])
                 self._tell({"ended": by_pid[pid], "out_of_memory": _ran_out_of_memory(running.groups)}, [])
-                _remove(running.groups)
+                self._emptying += running.groups
+                self._remove_groups()
+
+    def _remove_groups(self) -> None:
+        """Remove the groups of what has ended; the kernel takes a moment to take the last processes out of them."""
+        self._emptying = [group for group in self._emptying if not _removed(group)]
 
     def _tell(self, message: dict[str, Any], descriptors: list[int]) -> None:
         with contextlib.suppress(OSError):  # the pool is gone, which the loop notices
@@ -310,10 +326,14 @@ def _ran_out_of_memory(groups: list[str]) -> bool:
     return False
 
 
-def _remove(groups: list[str]) -> None:
-    for group in groups:
-        with contextlib.suppress(OSError):
-            os.rmdir(group)
+def _removed(group: str) -> bool:
+    try:
+        os.rmdir(group)
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    return True
 
 
 def _children(pid: int) -> list[int]:
