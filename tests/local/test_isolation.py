@@ -131,6 +131,17 @@ def sleeping(mark: str) -> bool:
     return False
 
 
+@pytest.mark.parametrize("isolation", ["bubblewrap", "landlock", "none"])
+def test_sessions_inherit_their_three_pipes_only(needs_bubblewrap: None, isolation: Isolation) -> None:
+    code = """fs.readdirSync('/proc/self/fd').filter(fd => fd < 6).map(fd => fs.readlinkSync(`/proc/self/fd/${fd}`))
+        .map(target => target.replace(/\\[.*/, '')).join()"""
+    everything = "fs.readdirSync('/proc/self/fd').some(fd => { try { return fs.readlinkSync(`/proc/self/fd/${fd}`)"
+    everything += ".startsWith('socket:') } catch {} })"
+    with LocalPool(isolation=isolation) as pool, connected(pool) as remote:
+        assert remote.value(code).startswith("'/dev/null,/dev/null,pipe:,pipe:,pipe:,anon_inode:")
+        assert remote.value(everything) == "false"
+
+
 def test_tmp_is_bounded(needs_bubblewrap: None, remote: Remote) -> None:
     run = remote.run("var mb = Buffer.alloc(1 << 20); for (let i = 0; i < 300; i++) fs.appendFileSync('/tmp/big', mb)")
     assert "ENOSPC" in run["stderr"]

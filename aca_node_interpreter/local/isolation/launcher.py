@@ -117,8 +117,7 @@ class _Launcher:
         while self._running:
             for running in self._running.values():
                 _end(running)
-            os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOWAIT)
-            self._reap()
+            self._reap(0)
         for _ in range(_LAST_TRIES):
             self._remove_groups()
             if not self._emptying:
@@ -152,15 +151,16 @@ class _Launcher:
             os.close(descriptor)
         return True
 
-    def _reap(self) -> None:
+    def _reap(self, patience: int = os.WNOHANG) -> None:
         by_pid = {running.pid: identity for identity, running in self._running.items()}
         while True:
             try:
-                pid, _status = os.waitpid(-1, os.WNOHANG)
+                pid, _status = os.waitpid(-1, patience)
             except ChildProcessError:
                 return
             if pid == 0:
                 return
+            patience = os.WNOHANG
             if pid in by_pid:
                 running = self._running.pop(by_pid[pid])
                 self._tell({"ended": by_pid[pid], "out_of_memory": _ran_out_of_memory(running.groups)}, [])
@@ -346,6 +346,8 @@ def _children(pid: int) -> list[int]:
 
 def main(descriptor: int, pool: int, directory: str) -> None:
     """Serve the pool with that pid through a socket; at the end remove its directory."""
+    # It came by inheritance, and must go no further.
+    os.set_inheritable(descriptor, False)
     # The low numbers stay taken, so that no descriptor has to make room for one that a session gets.
     while os.open(os.devnull, os.O_RDONLY) < _FIRST_FREE_FD:
         pass
