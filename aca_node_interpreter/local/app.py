@@ -183,13 +183,17 @@ class Call:
         return _json(body, status=status, headers=headers)
 
     async def _finish(self, session: Session, wish: ExecuteRequest, execution: Execution) -> Result:
+        failure = None
         try:
             result = await self._run(session, wish)
         except KernelStartError as error:
+            failure = error
             result = Result(succeeded=False, stdout="", stderr=str(error), value="", milliseconds=0)
         running = execution.body
         body = shapes.execution(running["id"], running["identifier"], running["executionType"], result)
         session.finish(execution, body, len(result.stdout) + len(result.stderr))
+        if failure is not None and not wish.is_asynchronous:
+            raise failure
         return result
 
     async def _run(self, session: Session, wish: ExecuteRequest) -> Result:
