@@ -27,7 +27,11 @@ def standing() -> dict[str, int]:
     gc.collect()
     helpers = usage.measure(os.getpid())
     place = cgroups.find()
-    groups = [group for directory in place.directories for group in directory.glob("aca-node-*")] if place else []
+    groups = (
+        [group for directory in place.directories for group in directory.glob(f"aca-node-{os.getpid()}-*")]
+        if place
+        else []
+    )
     return {
         "descriptors": len(list(Path("/proc/self/fd").iterdir())),
         "threads": threading.active_count(),
