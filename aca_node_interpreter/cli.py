@@ -133,7 +133,12 @@ def serve(
                 print(json.dumps({"endpoint": pool.endpoint, "token": pool.token}), flush=True)
             else:
                 typer.echo(
-                    _greeting(pool.endpoint, pool.token, f"{pool.isolation}, egress {'on' if egress else 'off'}")
+                    _greeting(
+                        pool.endpoint,
+                        pool.token,
+                        pool.inspector,
+                        f"{pool.isolation}, egress {'on' if egress else 'off'}",
+                    )
                 )
             _wait_for_signal()
 
@@ -205,9 +210,13 @@ def _fail(message: str) -> NoReturn:
     raise typer.Exit(2)
 
 
-def _greeting(endpoint: str, token: str, isolation: str) -> str:
+def _greeting(endpoint: str, token: str, inspector: str, isolation: str) -> str:
     return f"""\
-The session pool is at {endpoint} (isolation: {isolation}). Ctrl-C ends it. For other programs:
+The session pool is at {endpoint} (isolation: {isolation}). Ctrl-C ends it. To watch it, open
+
+  {inspector}
+
+For other programs:
 
   export ACA_POOL_MANAGEMENT_ENDPOINT={endpoint}
   export ACA_POOL_TOKEN={token}

@@ -9,7 +9,7 @@ import re
 import tempfile
 import time
 import uuid
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
@@ -23,7 +23,8 @@ from starlette.types import Receive, Scope, Send
 from aca_node_interpreter.local import file_names, shapes
 from aca_node_interpreter.local.api_errors import ApiError, UnauthorizedError, invalid, no_session, too_large
 from aca_node_interpreter.local.execute_request import ExecuteRequest, read_execute_request
-from aca_node_interpreter.local.files import FileEntry
+from aca_node_interpreter.local.files import FileEntry, chunks
+from aca_node_interpreter.local.inspector import PREFIX, Inspector, page
 from aca_node_interpreter.local.kernel import KernelStartError
 from aca_node_interpreter.local.pool import SessionPool
 from aca_node_interpreter.local.results import Result, ValueEncoding, word_outcome
@@ -54,9 +55,17 @@ class PoolApp:
     """The ASGI application of one session pool."""
 
     def __init__(
-        self, pool: SessionPool, *, token: str, endpoint: str, node_version: str, encoding: ValueEncoding
+        self,
+        pool: SessionPool,
+        inspector: Inspector,
+        *,
+        token: str,
+        endpoint: str,
+        node_version: str,
+        encoding: ValueEncoding,
     ) -> None:
         self._pool = pool
+        self._inspector = inspector
         self._token = token.encode()
         self._endpoint = endpoint
         self._node_version = node_version
@@ -82,7 +91,12 @@ class PoolApp:
 
     async def _answer(self, request: Request) -> Response:
         self._admit(request.headers)
+        if part := page(request.method, request.url.path):
+            return part
+        self._check_token(request.headers)
         query = {key.lower(): value for key, value in parse_qsl(_query_string(request), keep_blank_values=True)}
+        if request.method == "GET" and request.url.path.startswith(PREFIX):
+            return await self._inspector.answer(request.url.path, query)
         version = query.get("api-version", "")
         if version not in _LEGACY_VERSIONS and version not in _CURRENT_VERSIONS:
             raise UnauthorizedError
@@ -107,6 +121,8 @@ class PoolApp:
         origin = headers.get("origin")
         if origin is not None and _LOOPBACK.fullmatch(_network_location(origin)) is None:
             raise ApiError(403, "OriginNotAllowed", "The pool does not answer to other origins.")
+
+    def _check_token(self, headers: Headers) -> None:
         # Any number of spaces: the tutorial's own requests have two.
         scheme, _, token = headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not hmac.compare_digest(token.strip().encode(), self._token):
@@ -167,7 +183,7 @@ class Call:
         session = self._allocate(timing)
         body = shapes.execution(execution_id, session.identifier, wish.execution_type, None)
         execution = Execution(body)
-        session.executions[execution_id] = execution
+        session.add_execution(execution_id, execution)
         headers = {}
         if wish.is_asynchronous:
             execution.task = asyncio.ensure_future(self._finish(session, wish, execution))
@@ -188,7 +204,7 @@ class Call:
             result = await self._run(session, wish)
         except KernelStartError as error:
             failure = error
-            result = Result(succeeded=False, stdout="", stderr=str(error), value="", milliseconds=0)
+            result = _not_started(error)
         running = execution.body
         body = shapes.execution(running["id"], running["identifier"], running["executionType"], result)
         session.finish(execution, body, len(result.stdout) + len(result.stderr))
@@ -197,8 +213,15 @@ class Call:
         return result
 
     async def _run(self, session: Session, wish: ExecuteRequest) -> Result:
-        outcome = await session.run(wish.code, timeout=wish.timeout)
-        return word_outcome(outcome, encoding=self._app.encoding, output_limit=wish.output_limit)
+        record = session.record(wish.code)
+        try:
+            outcome = await session.run(wish.code, timeout=wish.timeout)
+            result = word_outcome(outcome, encoding=self._app.encoding, output_limit=wish.output_limit)
+        except KernelStartError as error:
+            session.record_result(record, _not_started(error))
+            raise
+        session.record_result(record, result)
+        return result
 
     async def get_execution(self) -> Response:
         """Show an execution, finished or not."""
@@ -245,7 +268,7 @@ class Call:
         except (OSError, UnicodeError):
             raise _missing(name) from None
         return StreamingResponse(
-            _chunks(file, size), media_type="application/octet-stream", headers={"content-length": str(size)}
+            chunks(file, size), media_type="application/octet-stream", headers={"content-length": str(size)}
         )
 
     async def delete_file(self) -> Response:
@@ -344,6 +367,10 @@ class Call:
 
     def _folder(self) -> tuple[str, ...]:
         return file_names.read_folder(self._query.get("path"))
+
+
+def _not_started(error: KernelStartError) -> Result:
+    return Result(succeeded=False, stdout="", stderr=str(error), value="", milliseconds=0)
 
 
 class _Timing:
@@ -459,11 +486,3 @@ def _stage(content: BinaryIO, directory: Path) -> Path:
     path = Path(staged.name)
     path.chmod(0o644)
     return path
-
-
-def _chunks(file: BinaryIO, size: int) -> Iterator[bytes]:
-    # The session may still write to the file: never more than was announced.
-    with file:
-        while size > 0 and (chunk := file.read(min(size, _DOWNLOAD_CHUNK_BYTES))):
-            size -= len(chunk)
-            yield chunk

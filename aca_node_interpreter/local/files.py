@@ -18,6 +18,8 @@ _DIRECTORY_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 # Non-blocking, or opening a fifo would wait for its other end.
 _FILE_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
+_CHUNK_BYTES = 256 * 1024
+
 # A session can nest folders without end; nobody's files lie this deep.
 _LISTED_DEPTH = 64
 
@@ -137,6 +139,14 @@ class DataDirectory:
             yield descriptor
         finally:
             os.close(descriptor)
+
+
+def chunks(file: BinaryIO, size: int) -> Iterator[bytes]:
+    """Read and close a file, never more of it than was announced: the session may still write to it."""
+    with file:
+        while size > 0 and (chunk := file.read(min(size, _CHUNK_BYTES))):
+            size -= len(chunk)
+            yield chunk
 
 
 def _entry(descriptor: int, folder: tuple[str, ...], name: str) -> FileEntry | None:

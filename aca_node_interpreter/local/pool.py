@@ -84,6 +84,11 @@ class SessionPool:
         await asyncio.gather(*(session.close() for session in sessions))
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
+    @property
+    def ready(self) -> int:
+        """How many started sessions wait for an identifier."""
+        return len(self._ready)
+
     def find(self, identifier: str) -> Session | None:
         """Give the session of an identifier without allocating one."""
         return self._sessions.get(identifier)

@@ -107,6 +107,11 @@ class LocalPool:
         return self._started.endpoint
 
     @property
+    def inspector(self) -> str:
+        """The address of the page that shows sessions, runs and files; it has the token in it."""
+        return f"{self.endpoint}/#token={self.token}"
+
+    @property
     def isolation(self) -> str:
         """The level of isolation in force: `bubblewrap`, `landlock` or `none`."""
         return self._started.level.name
@@ -222,6 +227,7 @@ class LocalPool:
 
         from aca_node_interpreter.local.app import PoolApp
         from aca_node_interpreter.local.http_protocol import BoundedProtocol
+        from aca_node_interpreter.local.inspector import Inspector
         from aca_node_interpreter.local.pool import SessionPool
 
         running.attach(asyncio.get_running_loop())
@@ -235,8 +241,14 @@ class LocalPool:
             ready_sessions=self._ready_sessions,
             cooldown=self._cooldown,
         )
+        facts = {
+            "isolation": running.level.name,
+            "egress": self._egress,
+            "node": running.host.node.version,
+        }
         app = PoolApp(
             pool,
+            Inspector(pool, facts),
             token=self.token,
             endpoint=running.endpoint,
             node_version=running.host.node.version,

@@ -212,7 +212,7 @@ def test_api_versions(remote: Remote) -> None:
 
 
 def test_unknown_paths_and_methods(remote: Remote) -> None:
-    for path in ("/", "/nothing", "/python/execute", "/files/a/b/c", "/subscriptions/s", "//executions//x"):
+    for path in ("/nothing", "/python/execute", "/files/a/b/c", "/subscriptions/s", "//executions//x"):
         assert remote.call("GET", path, version=NEWEST).status_code == 404, path
     wrong = remote.call("PUT", "/files/x", version=NEWEST)
     assert (wrong.status_code, wrong.headers["allow"]) == (405, "GET, DELETE")
