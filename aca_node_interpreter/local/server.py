@@ -107,6 +107,11 @@ class LocalPool:
         return self._started.endpoint
 
     @property
+    def token_file(self) -> Path:
+        """A file with the token that only this user can read; it ends with the pool."""
+        return self._started.token_file
+
+    @property
     def inspector(self) -> str:
         """The address of the page that shows sessions, runs and files; it has the token in it."""
         return f"{self.endpoint}/#token={self.token}"
@@ -138,13 +143,14 @@ class LocalPool:
                 return
             with contextlib.ExitStack() as undo:
                 directory = make_pool_directory(undo)
+                token_file = _write_token(directory, self.token)
                 launcher = Launcher(directory)
                 launcher.start()
                 undo.callback(launcher.close)
                 host = self._look_around(directory / "support")
                 listener = undo.enter_context(_listen(self._port))
                 endpoint = f"http://127.0.0.1:{listener.getsockname()[1]}"
-                running = _Running(endpoint, host, launcher)
+                running = _Running(endpoint, token_file, host, launcher)
                 ready: concurrent.futures.Future[None] = concurrent.futures.Future()
                 # Not a reason to keep the interpreter alive: `atexit` stops it, and that comes after the other threads.
                 thread = threading.Thread(
@@ -296,8 +302,9 @@ class _Running:
 
     level: Level
 
-    def __init__(self, endpoint: str, host: Host, launcher: Launcher) -> None:
+    def __init__(self, endpoint: str, token_file: Path, host: Host, launcher: Launcher) -> None:
         self.endpoint = endpoint
+        self.token_file = token_file
         self.host = host
         self.launcher = launcher
         self.stopping = asyncio.Event()
@@ -319,6 +326,14 @@ class _Running:
         with contextlib.suppress(RuntimeError):
             if self._loop is not None:
                 self._loop.call_soon_threadsafe(self.stopping.set)
+
+
+def _write_token(directory: Path, token: str) -> Path:
+    file = directory / "token"
+    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as opened:
+        opened.write(token)
+    return file
 
 
 def _listen(port: int) -> socket.socket:
