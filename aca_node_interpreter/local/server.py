@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 _STOP_SECONDS = 30.0
+_GRACE_SECONDS = 0.5
 
 
 class LocalPool:
@@ -282,6 +283,10 @@ class LocalPool:
         finally:
             await pool.close()
         server.should_exit = True
+        await asyncio.wait([serving], timeout=_GRACE_SECONDS)
+        # Whoever still sends or does not read gets no more answer.
+        for connection in list(server.server_state.connections):
+            connection.transport.abort()
         await serving
 
     async def _choose_level(self, running: _Running, directory: Path) -> Level:

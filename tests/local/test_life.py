@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -92,6 +93,26 @@ def test_stopping_ends_what_runs(scratch: Path, isolation: Any) -> None:
     http.close()
     assert [answer["stderr"] for answer in answers] == ["Execution aborted"]
     assert gone(scratch)
+
+
+def test_stopping_waits_for_nobody(isolation: Any, caplog: pytest.LogCaptureFixture) -> None:
+    with LocalPool(isolation=isolation) as pool:
+        headers = {"Authorization": f"Bearer {pool.token}"}
+        with httpx.Client(base_url=pool.endpoint, headers=headers, timeout=60) as http:
+            Remote(http, "life").value("fs.writeFileSync('/mnt/data/big', Buffer.alloc(64 << 20))")
+        query = "?api-version=2025-10-02-preview&identifier=life HTTP/1.1\r\n"
+        head = f"{query}Host: localhost\r\nAuthorization: Bearer {pool.token}\r\n"
+        upload = "Content-Type: multipart/form-data; boundary=x\r\nContent-Length: 1000\r\n\r\n--x\r\n"
+        port = int(pool.endpoint.rpartition(":")[2])
+        connections = [socket.create_connection(("127.0.0.1", port)) for _ in range(2)]
+        connections[0].sendall(f"GET /files/big/content{head}\r\n".encode())
+        connections[1].sendall(f"POST /files{head}{upload}".encode())
+        assert connections[0].recv(12) == b"HTTP/1.1 200"
+        started = time.monotonic()
+    assert time.monotonic() - started < 1.8
+    for connection in connections:
+        connection.close()
+    assert caplog.records == []
 
 
 async def test_the_callers_event_loop_is_not_blocked(isolation: Any) -> None:
