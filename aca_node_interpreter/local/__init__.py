@@ -5,17 +5,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from aca_node_interpreter.local.behaviour import Behaviour
+    from aca_node_interpreter.local.isolation.limits import Limits
     from aca_node_interpreter.local.server import LocalPool
 
-__all__ = ["LocalPool"]
+__all__ = ["Behaviour", "Limits", "LocalPool"]
+
+_HOMES = {"Behaviour": "behaviour", "Limits": "isolation.limits", "LocalPool": "server"}
 
 if not TYPE_CHECKING:
 
     def __getattr__(name: str) -> Any:
         """Import on first use, so that naming the package costs nothing."""
-        if name != "LocalPool":
+        if name not in _HOMES:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        from aca_node_interpreter.local.server import LocalPool
+        from importlib import import_module
 
-        globals()[name] = LocalPool
-        return LocalPool
+        globals()[name] = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+        return globals()[name]

@@ -34,14 +34,15 @@ class UnauthorizedError(ApiError):
 
 
 class PoolFullError(ApiError):
-    """429, the one whose body is not nested in `error`."""
+    """429, or what else the pool answers when it is full; the one whose body is not nested in `error`."""
 
-    def __init__(self, active: int, maximum: int) -> None:
+    def __init__(self, active: int, maximum: int, *, status: int = 429, retry_after: int | None = None) -> None:
         message = (
             f"The request sessions count is '1'. There are already '{active}' active sessions "
             f"and the maximum active sessions count is '{maximum}'."
         )
-        super().__init__(429, "SessionsCountExceedsLimit", message)
+        super().__init__(status, "SessionsCountExceedsLimit", message)
+        self.retry_after = retry_after
 
     def body(self) -> dict[str, Any]:
         """Give the body as recorded."""

@@ -21,13 +21,21 @@ from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from aca_node_interpreter.local import file_names, shapes
-from aca_node_interpreter.local.api_errors import ApiError, UnauthorizedError, invalid, no_session, too_large
+from aca_node_interpreter.local.api_errors import (
+    ApiError,
+    PoolFullError,
+    UnauthorizedError,
+    invalid,
+    no_session,
+    too_large,
+)
+from aca_node_interpreter.local.behaviour import Behaviour
 from aca_node_interpreter.local.execute_request import ExecuteRequest, read_execute_request
 from aca_node_interpreter.local.files import FileEntry, chunks
 from aca_node_interpreter.local.inspector import PREFIX, Inspector, page
 from aca_node_interpreter.local.kernel import KernelStartError
 from aca_node_interpreter.local.pool import SessionPool
-from aca_node_interpreter.local.results import Result, ValueEncoding, word_outcome
+from aca_node_interpreter.local.results import Result, word_outcome
 from aca_node_interpreter.local.routing import Match, match
 from aca_node_interpreter.local.session import Execution, Session
 
@@ -62,14 +70,14 @@ class PoolApp:
         token: str,
         endpoint: str,
         node_version: str,
-        encoding: ValueEncoding,
+        behaviour: Behaviour,
     ) -> None:
         self._pool = pool
         self._inspector = inspector
         self._token = token.encode()
         self._endpoint = endpoint
         self._node_version = node_version
-        self._encoding = encoding
+        self.behaviour = behaviour
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -99,6 +107,8 @@ class PoolApp:
             return await self._inspector.answer(request.url.path, query)
         version = query.get("api-version", "")
         if version not in _LEGACY_VERSIONS and version not in _CURRENT_VERSIONS:
+            if self.behaviour.unknown_version == 400:
+                raise invalid("The `api-version` is not supported.", "api-version")
             raise UnauthorizedError
         raw_path: bytes = request.scope.get("raw_path") or request.url.path.encode()
         found = match(request.method, raw_path.decode("latin-1"))
@@ -137,11 +147,6 @@ class PoolApp:
         """The version that the sessions run."""
         return self._node_version
 
-    @property
-    def encoding(self) -> ValueEncoding:
-        """How values travel."""
-        return self._encoding
-
 
 class Call:
     """One admitted request; each public method is one call of the API."""
@@ -155,6 +160,7 @@ class Call:
         self._query = query
         self._version = version
         self._found = found
+        self._behaviour = app.behaviour
         self._newest = version == NEWEST
         self._legacy = version in _LEGACY_VERSIONS
 
@@ -162,13 +168,12 @@ class Call:
 
     async def execute_legacy(self) -> Response:
         """Run code; the older family's call."""
-        wish = read_execute_request(
-            await _read_body(self._request, MAX_JSON_BYTES), wrapped=True, has_output_limit=self._newest
-        )
+        wish = await self._read_wish(wrapped=True)
         timing = _Timing()
-        session = self._allocate(timing)
+        session = self._allocate_for_run(timing)
         result = await self._run(session, wish)
-        return _json(shapes.legacy_execution(result), headers=timing.headers(session, result))
+        body = shapes.legacy_execution(result, failure_word=self._behaviour.failure_word)
+        return _json(body, headers=timing.headers(session, result))
 
     async def execute(self) -> Response:
         """Run code, and wait for its end or not."""
@@ -176,11 +181,9 @@ class Call:
         if operation_id and _OPERATION_ID.fullmatch(operation_id) is None:
             raise invalid("The `operation-id` header is not a usable name.", "operation-id")
         execution_id = operation_id or str(uuid.uuid4())
-        wish = read_execute_request(
-            await _read_body(self._request, MAX_JSON_BYTES), wrapped=False, has_output_limit=self._newest
-        )
+        wish = await self._read_wish(wrapped=False)
         timing = _Timing()
-        session = self._allocate(timing)
+        session = self._allocate_for_run(timing)
         body = shapes.execution(execution_id, session.identifier, wish.execution_type, None)
         execution = Execution(body)
         session.add_execution(execution_id, execution)
@@ -197,6 +200,20 @@ class Call:
             headers |= {"operation-id": execution_id, "operation-location": self._app.location(place, query)}
         status = 200 if self._newest else 202
         return _json(body, status=status, headers=headers)
+
+    async def _read_wish(self, *, wrapped: bool) -> ExecuteRequest:
+        return read_execute_request(
+            await _read_body(self._request, MAX_JSON_BYTES),
+            wrapped=wrapped,
+            has_output_limit=self._newest,
+            refuses_long_limits=self._behaviour.long_limits == "refused",
+        )
+
+    def _allocate_for_run(self, timing: _Timing) -> Session:
+        session = self._allocate(timing)
+        if session.running and self._behaviour.runs_at_once == "refused":
+            raise ApiError(409, "ExecutionInProgress", "Another execution of the session is under way.")
+        return session
 
     async def _finish(self, session: Session, wish: ExecuteRequest, execution: Execution) -> Result:
         failure = None
@@ -216,7 +233,10 @@ class Call:
         record = session.record(wish.code)
         try:
             outcome = await session.run(wish.code, timeout=wish.timeout)
-            result = word_outcome(outcome, encoding=self._app.encoding, output_limit=wish.output_limit)
+            if outcome.ending == "exited" and self._behaviour.exit == "hangs":
+                await asyncio.sleep(max(0.0, wish.timeout - outcome.seconds))
+                outcome.seconds = wish.timeout
+            result = word_outcome(outcome, encoding=self._behaviour.values, output_limit=wish.output_limit)
         except KernelStartError as error:
             session.record_result(record, _not_started(error))
             raise
@@ -307,6 +327,8 @@ class Call:
     def _place(self, session: Session, content: BinaryIO, folder: tuple[str, ...], name: str) -> FileEntry:
         staged = _stage(content, self._pool.uploads)
         try:
+            if self._behaviour.uploads_again == "refused" and session.files.has(folder, name):
+                raise ApiError(409, "FileAlreadyExists", f"File '{name}' already exists.")
             return session.files.place(staged, folder, name)
         except OSError as error:
             raise ApiError(400, "FileNameInvalid", f"File '{name}' could not be written: {error.strerror}.") from None
@@ -354,7 +376,8 @@ class Call:
     # --- what the query names ---
 
     def _identifier(self) -> str:
-        return file_names.read_identifier(self._query.get("identifier"))
+        identifier = file_names.read_identifier(self._query.get("identifier"))
+        return identifier.lower() if self._behaviour.identifiers == "case-insensitive" else identifier
 
     def _allocate(self, timing: _Timing | None = None) -> Session:
         session = self._pool.allocate(self._identifier())
@@ -430,6 +453,8 @@ def _error_response(error: ApiError) -> Response:
     if body is None:
         return Response(status_code=error.status)
     response = _json(body, status=error.status)
+    if isinstance(error, PoolFullError) and error.retry_after is not None:
+        response.headers["retry-after"] = str(error.retry_after)
     if error.code:
         response.headers["x-ms-error-code"] = error.code
     else:

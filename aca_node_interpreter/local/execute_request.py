@@ -38,7 +38,9 @@ class ExecuteRequest:
         return self.execution_type.lower() == "asynchronous"
 
 
-def read_execute_request(body: bytes, *, wrapped: bool, has_output_limit: bool) -> ExecuteRequest:
+def read_execute_request(
+    body: bytes, *, wrapped: bool, has_output_limit: bool, refuses_long_limits: bool = False
+) -> ExecuteRequest:
     """Read the body; `wrapped` is the older family's form with `properties` around it.
 
     Raises:
@@ -57,7 +59,7 @@ def read_execute_request(body: bytes, *, wrapped: bool, has_output_limit: bool) 
     code_type = _choice(fields, "codeInputType", _CODE_TYPES, "Inline")
     return ExecuteRequest(
         code=_code(fields, code_type),
-        timeout=_seconds(fields),
+        timeout=_seconds(fields, refuses_long=refuses_long_limits),
         execution_type=execution_type,
         output_limit=_output_limit(fields) if has_output_limit else None,
     )
@@ -138,10 +140,12 @@ def _code(fields: dict[str, Any], code_type: str) -> str:
     return decoded
 
 
-def _seconds(fields: dict[str, Any]) -> float:
+def _seconds(fields: dict[str, Any], *, refuses_long: bool) -> float:
     value = _integer(fields, "timeoutInSeconds", DEFAULT_SECONDS)
     if value <= 0:
         raise invalid("The value of `timeoutInSeconds` must be positive.", "timeoutInSeconds")
+    if value > MAX_SECONDS and refuses_long:
+        raise invalid(f"The value of `timeoutInSeconds` must be at most {MAX_SECONDS}.", "timeoutInSeconds")
     return min(value, MAX_SECONDS)
 
 

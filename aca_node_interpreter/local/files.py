@@ -70,6 +70,14 @@ class DataDirectory:
             raise FileNotFoundError(name)
         return entry
 
+    def has(self, folder: tuple[str, ...], name: str) -> bool:
+        """Tell whether there is a file or directory of that name."""
+        try:
+            self.stat(folder, name)
+        except OSError:
+            return False
+        return True
+
     def open(self, folder: tuple[str, ...], name: str) -> tuple[BinaryIO, int]:
         """Open a regular file for reading; gives it and its size in bytes.
 

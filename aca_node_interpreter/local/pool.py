@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from aca_node_interpreter.local.api_errors import PoolFullError
+from aca_node_interpreter.local.behaviour import Behaviour
 from aca_node_interpreter.local.egress import Relay
 from aca_node_interpreter.local.isolation import cgroups
 from aca_node_interpreter.local.isolation.host import Host
@@ -38,9 +39,11 @@ class SessionPool:
         max_sessions: int,
         ready_sessions: int,
         cooldown: float,
+        behaviour: Behaviour,
     ) -> None:
         self.max_sessions = max_sessions
         self.cooldown = cooldown
+        self._behaviour = behaviour
         self.created = time.time()
         self._level = level
         self._host = host
@@ -106,7 +109,10 @@ class SessionPool:
         session = self._sessions.get(identifier)
         if session is None:
             if len(self._sessions) >= self.max_sessions:
-                raise PoolFullError(len(self._sessions), self.max_sessions)
+                wish = self._behaviour
+                raise PoolFullError(
+                    len(self._sessions), self.max_sessions, status=wish.full_pool, retry_after=wish.retry_after
+                )
             session = self._ready.pop(0) if self._ready else self._new_session()
             session.identifier = identifier
             session.created = time.time()

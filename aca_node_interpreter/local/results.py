@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
+from aca_node_interpreter.local.behaviour import ValueEncoding
 from aca_node_interpreter.local.kernel import Outcome
-
-ValueEncoding = Literal["text", "json"]
 
 TIMED_OUT = "Request timed out waiting for code execution to complete"
 ABORTED = "Execution aborted"

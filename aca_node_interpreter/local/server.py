@@ -18,6 +18,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Literal
 
 from aca_node_interpreter.errors import LocalPoolError
+from aca_node_interpreter.local.behaviour import Behaviour
 from aca_node_interpreter.local.directories import make_pool_directory
 from aca_node_interpreter.local.egress_policy import WEB_PORTS, Allowed, Policy
 from aca_node_interpreter.local.host_network import npmrc_files, read_host_network
@@ -51,12 +52,9 @@ class LocalPool:
         ready_sessions: started sessions that wait for an identifier.
         cooldown: seconds after which an idle session ends.
         port: 0 takes a free one.
-        value_encoding: `text` hands values over as the hosted kernel prints them; `json` primitives as JSON.
+        behaviour: how to answer where the hosted service is unknown.
         node: a Node.js to use instead of the one found.
         token: instead of a random one.
-
-    Where the hosted service is unknown or slower this pool decides: after `process.exit()` it answers at once with the
-    words that the service has when the time is up.
     """
 
     def __init__(
@@ -72,7 +70,7 @@ class LocalPool:
         ready_sessions: int = 1,
         cooldown: float = 300.0,
         port: int = 0,
-        value_encoding: Literal["text", "json"] = "text",
+        behaviour: Behaviour | None = None,
         node: str | None = None,
         token: str | None = None,
     ) -> None:
@@ -96,7 +94,7 @@ class LocalPool:
         self._ready_sessions = min(ready_sessions, max_sessions)
         self._cooldown = cooldown
         self._port = port
-        self._encoding: Literal["text", "json"] = value_encoding
+        self._behaviour = behaviour or Behaviour()
         self._wanted_node = node
         self._lock = threading.Lock()
         self._running: _Running | None = None
@@ -247,6 +245,7 @@ class LocalPool:
             max_sessions=self._max_sessions,
             ready_sessions=self._ready_sessions,
             cooldown=self._cooldown,
+            behaviour=self._behaviour,
         )
         facts = {
             "isolation": running.level.name,
@@ -259,7 +258,7 @@ class LocalPool:
             token=self.token,
             endpoint=running.endpoint,
             node_version=running.host.node.version,
-            encoding=self._encoding,
+            behaviour=self._behaviour,
         )
         config = uvicorn.Config(
             app,

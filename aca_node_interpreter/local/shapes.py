@@ -13,13 +13,13 @@ from aca_node_interpreter.local.results import Result
 _MEDIA_TYPES = mimetypes.MimeTypes()
 
 
-def legacy_execution(result: Result) -> dict[str, Any]:
+def legacy_execution(result: Result, *, failure_word: str) -> dict[str, Any]:
     """Shape a run for `/code/execute`."""
     return {
         "$id": "1",
         "properties": {
             "$id": "2",
-            "status": "Success" if result.succeeded else "Failure",
+            "status": "Success" if result.succeeded else failure_word,
             "stdout": result.stdout,
             "stderr": result.stderr,
             "result": result.value,

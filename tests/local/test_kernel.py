@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from aca_node_interpreter.local import LocalPool
+from aca_node_interpreter.local.behaviour import Behaviour
 from tests.local.remote import Remote
 
 VALUES = [
@@ -185,7 +186,7 @@ def test_much_output_arrives_whole(remote: Remote) -> None:
 
 
 def test_primitives_travel_as_json_when_asked_to(isolation: Any) -> None:
-    with LocalPool(isolation=isolation, value_encoding="json") as pool:
+    with LocalPool(isolation=isolation, behaviour=Behaviour(values="json")) as pool:
         headers = {"Authorization": f"Bearer {pool.token}"}
         with httpx.Client(base_url=pool.endpoint, headers=headers) as http:
             remote = Remote(http, "json-values")

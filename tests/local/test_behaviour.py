@@ -1,0 +1,117 @@
+"""Every switch for what is unknown of the hosted service works, both ways."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import fields
+from typing import Any
+
+import httpx
+import pytest
+
+from aca_node_interpreter.local import Behaviour, LocalPool
+from tests.local.remote import LEGACY, NEWEST, Remote
+
+OTHER = Behaviour(
+    values="json",
+    failure_word="Failed",
+    exit="hangs",
+    long_limits="refused",
+    runs_at_once="refused",
+    uploads_again="refused",
+    identifiers="case-insensitive",
+    full_pool=404,
+    retry_after=7,
+    unknown_version=400,
+)
+
+
+@contextmanager
+def session_of(behaviour: Behaviour, isolation: Any) -> Iterator[Remote]:
+    with LocalPool(isolation=isolation, behaviour=behaviour, max_sessions=1) as pool:
+        headers = {"Authorization": f"Bearer {pool.token}"}
+        with httpx.Client(base_url=pool.endpoint, headers=headers, timeout=60) as http:
+            yield Remote(http, "Some-Session")
+
+
+@pytest.fixture(scope="module")
+def usual(isolation: Any) -> Iterator[Remote]:
+    with session_of(Behaviour(), isolation) as session:
+        yield session
+
+
+@pytest.fixture(scope="module")
+def other(isolation: Any) -> Iterator[Remote]:
+    with session_of(OTHER, isolation) as session:
+        yield session
+
+
+def test_all_of_them_are_switched() -> None:
+    assert all(getattr(OTHER, field.name) != field.default for field in fields(Behaviour))
+
+
+def test_values(usual: Remote, other: Remote) -> None:
+    assert (usual.value("6 * 7"), other.value("6 * 7")) == ("42", 42)
+
+
+def test_the_failure_word(usual: Remote, other: Remote) -> None:
+    def word(session: Remote) -> str:
+        answer = session.call("POST", "/code/execute", version=LEGACY, json={"properties": {"code": "missing()"}})
+        return str(answer.json()["properties"]["status"])
+
+    assert (word(usual), word(other)) == ("Failure", "Failed")
+
+
+def test_exit(usual: Remote, other: Remote) -> None:
+    def seconds(session: Remote) -> float:
+        started = time.monotonic()
+        assert "timed out" in session.run("process.exit()", timeoutInSeconds=2)["stderr"]
+        return time.monotonic() - started
+
+    assert seconds(usual) < 1.5 < 2 <= seconds(other)
+
+
+def test_long_limits(usual: Remote, other: Remote) -> None:
+    body = {"code": "1", "timeoutInSeconds": 221}
+    statuses = [
+        session.call("POST", "/executions", version=NEWEST, json=body).status_code for session in (usual, other)
+    ]
+    assert statuses == [200, 400]
+
+
+def test_runs_at_once(usual: Remote, other: Remote) -> None:
+    def second_status(session: Remote) -> int:
+        thread = threading.Thread(target=session.run, args=("$$.async(); setTimeout($$.done, 600)",))
+        thread.start()
+        time.sleep(0.2)
+        answer = session.call("POST", "/executions", version=NEWEST, json={"code": "1", "timeoutInSeconds": 9})
+        thread.join()
+        return answer.status_code
+
+    assert (second_status(usual), second_status(other)) == (200, 409)
+
+
+def test_uploads_again(usual: Remote, other: Remote) -> None:
+    statuses = [[session.upload("a.txt", b"a").status_code for _ in range(2)] for session in (usual, other)]
+    assert statuses == [[200, 200], [200, 409]]
+
+
+def test_identifiers_and_full_pools(usual: Remote, other: Remote) -> None:
+    def again(session: Remote) -> httpx.Response:
+        session.value("1")
+        return Remote(session.http, session.identifier.lower()).call("GET", "/files", version=NEWEST)
+
+    assert again(usual).status_code == 429
+    assert "retry-after" not in again(usual).headers
+    assert again(other).status_code == 200
+    full = Remote(other.http, "quite-another-one").call("GET", "/files", version=NEWEST)
+    assert (full.status_code, full.headers["retry-after"]) == (404, "7")
+    assert full.json()["code"] == "SessionsCountExceedsLimit"
+
+
+def test_unknown_versions(usual: Remote, other: Remote) -> None:
+    statuses = [session.call("GET", "/files", version="2031-01-01").status_code for session in (usual, other)]
+    assert statuses == [401, 400]
