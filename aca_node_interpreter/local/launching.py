@@ -19,6 +19,7 @@ _MAIN = (
     "import sys; sys.path.append(sys.argv[1]); from aca_node_interpreter.local.isolation.launcher import main; "
     "main(int(sys.argv[2]), int(sys.argv[3]), sys.argv[4])"
 )
+_END_SECONDS = 30.0
 # Where programs and libraries are; nothing else of this process's environment is needed.
 _KEPT_VARIABLES = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
 
@@ -130,7 +131,12 @@ class Launcher:
         if self._connection is not None:
             self._connection.close()
         if self._helper is not None:
-            self._helper.wait()
+            try:
+                self._helper.wait(_END_SECONDS)
+            except subprocess.TimeoutExpired:
+                # What it started ends with it.
+                self._helper.kill()
+                self._helper.wait()
 
     def attach(self) -> None:
         """Listen to the helper from the running event loop."""
