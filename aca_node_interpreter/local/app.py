@@ -10,6 +10,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
@@ -20,7 +21,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from aca_node_interpreter.local import file_names, shapes
+from aca_node_interpreter.local import file_names, inspector, shapes
 from aca_node_interpreter.local.api_errors import (
     ApiError,
     PoolFullError,
@@ -31,13 +32,13 @@ from aca_node_interpreter.local.api_errors import (
 )
 from aca_node_interpreter.local.behaviour import Behaviour
 from aca_node_interpreter.local.execute_request import ExecuteRequest, read_execute_request
+from aca_node_interpreter.local.executions import Execution
 from aca_node_interpreter.local.files import FileEntry, chunks
-from aca_node_interpreter.local.inspector import PREFIX, Inspector, page
 from aca_node_interpreter.local.kernel import KernelStartError
 from aca_node_interpreter.local.pool import SessionPool
 from aca_node_interpreter.local.results import Result, word_outcome
 from aca_node_interpreter.local.routing import Match, match
-from aca_node_interpreter.local.session import Execution, Session
+from aca_node_interpreter.local.session import Session
 
 MAX_UPLOAD_BYTES = 128 * 1024 * 1024
 MAX_JSON_BYTES = 64 * 1024 * 1024
@@ -65,7 +66,6 @@ class PoolApp:
     def __init__(
         self,
         pool: SessionPool,
-        inspector: Inspector,
         *,
         token: str,
         endpoint: str,
@@ -73,7 +73,6 @@ class PoolApp:
         behaviour: Behaviour,
     ) -> None:
         self._pool = pool
-        self._inspector = inspector
         self._token = token.encode()
         self._endpoint = endpoint
         self._node_version = node_version
@@ -98,20 +97,20 @@ class PoolApp:
         await response(scope, receive, send)
 
     async def _answer(self, request: Request) -> Response:
-        self._admit(request.headers)
-        if part := page(request.method, request.url.path):
-            return part
+        _check_origin(request.headers)
+        raw_path: bytes = request.scope.get("raw_path") or request.url.path.encode()
+        path = raw_path.decode("latin-1")
+        # The page is the same for everybody and holds nothing; whoever opens it has no way to send a header.
+        if request.method == "GET" and (page := inspector.page(path)) is not None:
+            return page
         self._check_token(request.headers)
         query = {key.lower(): value for key, value in parse_qsl(_query_string(request), keep_blank_values=True)}
-        if request.method == "GET" and request.url.path.startswith(PREFIX):
-            return await self._inspector.answer(request.url.path, query)
         version = query.get("api-version", "")
         if version not in _LEGACY_VERSIONS and version not in _CURRENT_VERSIONS:
             if self.behaviour.unknown_version == 400:
                 raise invalid("The `api-version` is not supported.", "api-version")
             raise UnauthorizedError
-        raw_path: bytes = request.scope.get("raw_path") or request.url.path.encode()
-        found = match(request.method, raw_path.decode("latin-1"))
+        found = match(request.method, path)
         if found is None:
             raise ApiError(404, "NotFound", "There is no such call.")
         if not found.call:
@@ -123,14 +122,6 @@ class PoolApp:
         call = Call(self, self._pool, request, query, version, found)
         handler: Callable[[], Awaitable[Response]] = getattr(call, found.call)
         return await handler()
-
-    def _admit(self, headers: Headers) -> None:
-        # A page in a browser must not reach the pool, by a name of its own that leads here or by a request across.
-        if _LOOPBACK.fullmatch(headers.get("host", "")) is None:
-            raise ApiError(403, "HostNotAllowed", "The pool answers to loopback names only.")
-        origin = headers.get("origin")
-        if origin is not None and _LOOPBACK.fullmatch(_network_location(origin)) is None:
-            raise ApiError(403, "OriginNotAllowed", "The pool does not answer to other origins.")
 
     def _check_token(self, headers: Headers) -> None:
         # Any number of spaces: the tutorial's own requests have two.
@@ -171,7 +162,7 @@ class Call:
         wish = await self._read_wish(wrapped=True)
         timing = _Timing()
         session = self._allocate_for_run(timing)
-        result = await self._run(session, wish)
+        result = await self._run(session, wish, self._record(session, wish))
         body = shapes.legacy_execution(result, failure_word=self._behaviour.failure_word)
         return _json(body, headers=timing.headers(session, result))
 
@@ -180,26 +171,22 @@ class Call:
         operation_id = self._request.headers.get("operation-id")
         if operation_id and _OPERATION_ID.fullmatch(operation_id) is None:
             raise invalid("The `operation-id` header is not a usable name.", "operation-id")
-        execution_id = operation_id or str(uuid.uuid4())
         wish = await self._read_wish(wrapped=False)
         timing = _Timing()
         session = self._allocate_for_run(timing)
-        body = shapes.execution(execution_id, session.identifier, wish.execution_type, None)
-        execution = Execution(body)
-        session.add_execution(execution_id, execution)
+        execution = self._record(session, wish, name=operation_id or str(uuid.uuid4()))
         headers = {}
         if wish.is_asynchronous:
-            execution.task = asyncio.ensure_future(self._finish(session, wish, execution))
+            execution.task = asyncio.ensure_future(self._run_unattended(session, wish, execution))
         else:
-            result = await self._finish(session, wish, execution)
-            body = execution.body
+            result = await self._run(session, wish, execution)
             headers = timing.headers(session, result)
         if wish.is_asynchronous or self._newest:
             query = {"api-version": self._version, "identifier": session.identifier}
-            place = Match(name=execution_id, prefix=self._found.prefix)
-            headers |= {"operation-id": execution_id, "operation-location": self._app.location(place, query)}
+            place = Match(name=execution.name, prefix=self._found.prefix)
+            headers |= {"operation-id": execution.name, "operation-location": self._app.location(place, query)}
         status = 200 if self._newest else 202
-        return _json(body, status=status, headers=headers)
+        return _json(_shape(session, execution), status=status, headers=headers)
 
     async def _read_wish(self, *, wrapped: bool) -> ExecuteRequest:
         return read_execute_request(
@@ -215,42 +202,38 @@ class Call:
             raise ApiError(409, "ExecutionInProgress", "Another execution of the session is under way.")
         return session
 
-    async def _finish(self, session: Session, wish: ExecuteRequest, execution: Execution) -> Result:
-        failure = None
-        try:
-            result = await self._run(session, wish)
-        except KernelStartError as error:
-            failure = error
-            result = _not_started(error)
-        running = execution.body
-        body = shapes.execution(running["id"], running["identifier"], running["executionType"], result)
-        session.finish(execution, body, len(result.stdout) + len(result.stderr))
-        if failure is not None and not wish.is_asynchronous:
-            raise failure
-        return result
+    def _record(self, session: Session, wish: ExecuteRequest, *, name: str = "") -> Execution:
+        execution = Execution(wish.code, wish.execution_type, name)
+        session.executions.add(execution)
+        return execution
 
-    async def _run(self, session: Session, wish: ExecuteRequest) -> Result:
-        record = session.record(wish.code)
+    async def _run(self, session: Session, wish: ExecuteRequest, execution: Execution) -> Result:
         try:
             outcome = await session.run(wish.code, timeout=wish.timeout)
             if outcome.ending == "exited" and self._behaviour.exit == "hangs":
                 await asyncio.sleep(max(0.0, wish.timeout - outcome.seconds))
                 outcome.seconds = wish.timeout
-            result = word_outcome(outcome, encoding=self._behaviour.values, output_limit=wish.output_limit)
-        except KernelStartError as error:
-            session.record_result(record, _not_started(error))
+        except (KernelStartError, OSError) as error:
+            words = (isinstance(error, OSError) and error.strerror) or str(error)
+            session.executions.finish(execution, Result(False, stdout="", stderr=words, value="", milliseconds=0))
             raise
-        session.record_result(record, result)
+        result = word_outcome(outcome, encoding=self._behaviour.values, output_limit=wish.output_limit)
+        session.executions.finish(execution, result)
         return result
+
+    async def _run_unattended(self, session: Session, wish: ExecuteRequest, execution: Execution) -> None:
+        # Whoever asks for the run later is told how it failed.
+        with suppress(KernelStartError, OSError):
+            await self._run(session, wish, execution)
 
     async def get_execution(self) -> Response:
         """Show an execution, finished or not."""
         session = self._existing()
-        execution = session.executions.get(self._found.name)
+        execution = session.executions.find(self._found.name)
         if execution is None:
             message = f"No execution available for operation Id: {self._found.name}"
             raise ApiError(404, "ExecutionNotFound", message)
-        return _json(execution.body)
+        return _json(_shape(session, execution))
 
     # --- files ---
 
@@ -365,6 +348,30 @@ class Call:
         """Say what the sessions run."""
         return _json(shapes.metadata(self._app.node_version, self._pool.created))
 
+    # --- the inspector page, which only looks ---
+
+    async def inspect_pool(self) -> Response:
+        """Show the pool and its sessions."""
+        return _json(inspector.describe_pool(self._pool, self._app.node_version))
+
+    async def inspect_runs(self) -> Response:
+        """List the runs of a session."""
+        return _json(inspector.list_runs(self._existing()))
+
+    async def inspect_run(self) -> Response:
+        """Show one run, or the whole of one of its texts."""
+        session, number = self._existing(), self._found.name
+        execution = session.executions.numbered(int(number)) if re.fullmatch("[0-9]{1,10}", number) else None
+        if execution is None:
+            raise ApiError(404, "ExecutionNotFound", "The run is not remembered any more.")
+        part = self._query.get("part")
+        if part is None:
+            return _json(inspector.describe_run(execution))
+        text = inspector.texts(execution).get(part)
+        if text is None:
+            raise ApiError(404, "ExecutionNotFound", "The run has no such text.")
+        return Response(text.encode("utf-8", "replace"), media_type="text/plain; charset=utf-8")
+
     async def refuse_management(self) -> Response:
         """Refuse a call that only custom container pools have."""
         raise ApiError(400, "SessionRequestNotSupported", "The call is not supported for this kind of session pool.")
@@ -380,6 +387,8 @@ class Call:
         return identifier.lower() if self._behaviour.identifiers == "case-insensitive" else identifier
 
     def _allocate(self, timing: _Timing | None = None) -> Session:
+        if self._found.is_looking:
+            return self._existing()
         session = self._pool.allocate(self._identifier())
         if timing is not None:
             timing.allocated()
@@ -393,11 +402,22 @@ class Call:
         return session
 
     def _folder(self) -> tuple[str, ...]:
+        if self._found.is_looking:
+            return file_names.read_existing_folder(self._query.get("path", ""))
         return file_names.read_folder(self._query.get("path"))
 
 
-def _not_started(error: KernelStartError) -> Result:
-    return Result(succeeded=False, stdout="", stderr=str(error), value="", milliseconds=0)
+def _shape(session: Session, execution: Execution) -> dict[str, Any]:
+    return shapes.execution(execution.name, session.identifier, execution.execution_type, execution.result)
+
+
+def _check_origin(headers: Headers) -> None:
+    # A page in a browser must not reach the pool, by a name of its own that leads here or by a request across.
+    if _LOOPBACK.fullmatch(headers.get("host", "")) is None:
+        raise ApiError(403, "HostNotAllowed", "The pool answers to loopback names only.")
+    origin = headers.get("origin")
+    if origin is not None and _LOOPBACK.fullmatch(_network_location(origin)) is None:
+        raise ApiError(403, "OriginNotAllowed", "The pool does not answer to other origins.")
 
 
 class _Timing:

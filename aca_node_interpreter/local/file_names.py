@@ -47,6 +47,15 @@ def read_folder(path: str | None) -> tuple[str, ...]:
     return parts
 
 
+def read_existing_folder(path: str) -> tuple[str, ...]:
+    """Read the path of a folder to look into: relative to `/mnt/data`, any names that folders can have.
+
+    Raises:
+        ApiError: a part of it can't be one.
+    """
+    return tuple(read_existing_name(part) for part in path.split("/") if part)
+
+
 def read_upload_name(filename: str) -> tuple[tuple[str, ...], str]:
     """Read an upload's file name; older clients put the folder in front. Gives the folder and the name.
 

@@ -15,7 +15,7 @@ from aca_node_interpreter.local.api_errors import PoolFullError
 from aca_node_interpreter.local.behaviour import Behaviour
 from aca_node_interpreter.local.egress import Relay
 from aca_node_interpreter.local.isolation import cgroups
-from aca_node_interpreter.local.isolation.host import Host
+from aca_node_interpreter.local.isolation.host import Egress, Host
 from aca_node_interpreter.local.isolation.levels import Level
 from aca_node_interpreter.local.kernel import Kernel, KernelStartError
 from aca_node_interpreter.local.launching import Launcher
@@ -86,6 +86,16 @@ class SessionPool:
         self._ready.clear()
         await asyncio.gather(*(session.close() for session in sessions))
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    @property
+    def isolation(self) -> str:
+        """The name of the level in force."""
+        return self._level.name
+
+    @property
+    def egress(self) -> Egress:
+        """What sessions reach of the network."""
+        return self._host.egress
 
     @property
     def ready(self) -> int:

@@ -32,6 +32,12 @@ class Result:
     """JSON: text, the image object, or "" for undefined."""
     milliseconds: int
 
+    @property
+    def size(self) -> int:
+        """Characters of its streams and its value."""
+        value = self.value.get("base64_data", "") if isinstance(self.value, dict) else self.value
+        return len(self.stdout) + len(self.stderr) + (len(value) if isinstance(value, str) else 0)
+
 
 def word_outcome(outcome: Outcome, *, encoding: ValueEncoding, output_limit: int | None) -> Result:
     """Word an outcome; `output_limit` cuts each stream silently, in bytes."""

@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from urllib.parse import unquote
 
+INSPECTOR = ".inspector"
+
 _ROUTES: tuple[tuple[str, str, str], ...] = (
     # The older family.
     ("POST", "execute", "execute_legacy"),
@@ -27,6 +29,13 @@ _ROUTES: tuple[tuple[str, str, str], ...] = (
     ("GET", "listSessions", "list_sessions"),
     ("GET", "metadata", "get_metadata"),
     ("POST", ".management/stopSession", "refuse_management"),
+    # The inspector page's own, which the service does not have: they only look, see `Match.is_looking`.
+    ("GET", f"{INSPECTOR}/pool", "inspect_pool"),
+    ("GET", f"{INSPECTOR}/runs", "inspect_runs"),
+    ("GET", f"{INSPECTOR}/runs/{{name}}", "inspect_run"),
+    ("GET", f"{INSPECTOR}/files", "list_files"),
+    ("GET", f"{INSPECTOR}/files/{{name}}/content", "download"),
+    ("DELETE", f"{INSPECTOR}/files/{{name}}", "delete_file"),
 )
 
 _PREFIX = ("subscriptions", None, "resourceGroups", None, "sessionPools", None)
@@ -42,6 +51,8 @@ class Match:
     prefix: str = ""
     """The pool's part of the path, as sent."""
     allowed: tuple[str, ...] = ()
+    is_looking: bool = False
+    """It neither allocates a session nor restarts its idle timer."""
 
 
 def match(method: str, raw_path: str) -> Match | None:
@@ -59,7 +70,7 @@ def match(method: str, raw_path: str) -> Match | None:
         if name is None:
             continue
         if method == known_method:
-            return Match(call, name, prefix)
+            return Match(call, name, prefix, is_looking=pattern.startswith(INSPECTOR))
         allowed.append(known_method)
     return Match(allowed=tuple(dict.fromkeys(allowed)), prefix=prefix) if allowed else None
 

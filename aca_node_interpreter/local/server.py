@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal
+from urllib.parse import quote
 
 from aca_node_interpreter.errors import LocalPoolError
 from aca_node_interpreter.local.behaviour import Behaviour
@@ -113,7 +114,7 @@ class LocalPool:
     @property
     def inspector(self) -> str:
         """The address of the page that shows sessions, runs and files; it has the token in it."""
-        return f"{self.endpoint}/#token={self.token}"
+        return f"{self.endpoint}/#token={quote(self.token, safe='')}"
 
     @property
     def isolation(self) -> str:
@@ -232,7 +233,6 @@ class LocalPool:
 
         from aca_node_interpreter.local.app import PoolApp
         from aca_node_interpreter.local.http_protocol import BoundedProtocol
-        from aca_node_interpreter.local.inspector import Inspector
         from aca_node_interpreter.local.pool import SessionPool
 
         running.attach(asyncio.get_running_loop())
@@ -247,14 +247,8 @@ class LocalPool:
             cooldown=self._cooldown,
             behaviour=self._behaviour,
         )
-        facts = {
-            "isolation": running.level.name,
-            "egress": self._egress,
-            "node": running.host.node.version,
-        }
         app = PoolApp(
             pool,
-            Inspector(pool, facts),
             token=self.token,
             endpoint=running.endpoint,
             node_version=running.host.node.version,

@@ -6,47 +6,15 @@ import asyncio
 import functools
 import time
 import uuid
-from collections import OrderedDict, deque
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from aca_node_interpreter.local.directories import remove_tree
+from aca_node_interpreter.local.executions import Executions
 from aca_node_interpreter.local.files import DataDirectory
 from aca_node_interpreter.local.kernel import Kernel, KernelStartError, Outcome
 from aca_node_interpreter.local.launching import Process
-from aca_node_interpreter.local.results import Result
-
-_REMEMBERED_RUNS = 50
-_REMEMBERED_PART_CHARACTERS = 100_000
-_REMEMBERED_PICTURE_CHARACTERS = 4_000_000
-_REMEMBERED_EXECUTIONS = 100
-_REMEMBERED_CHARACTERS = 64 * 1024 * 1024
-
-
-@dataclass
-class Execution:
-    """One run as the API shows it; `body` is what GET answers with."""
-
-    body: dict[str, Any]
-    finished: bool = False
-    task: asyncio.Task[Any] | None = None
-    """Keeps an asynchronous run from being garbage-collected."""
-    size: int = 0
-    """Characters of output that the body holds."""
-
-
-@dataclass
-class RunRecord:
-    """One run, by whichever call, as the inspector shows it: long texts are cut."""
-
-    number: int
-    code: str
-    started: float
-    """Seconds since the epoch."""
-    result: Result | None = None
-    """Nothing while it runs or waits."""
 
 
 @dataclass
@@ -60,15 +28,10 @@ class Session:
     created: float = field(default_factory=time.time)
     """Seconds since the epoch."""
     accessed: float = field(default_factory=time.time)
-    executions: OrderedDict[str, Execution] = field(default_factory=OrderedDict)
+    executions: Executions = field(default_factory=Executions)
     running: int = 0
     """Runs that are under way or queued; the session is not idle before they end."""
     closed: bool = False
-    runs: deque[RunRecord] = field(default_factory=lambda: deque(maxlen=_REMEMBERED_RUNS))
-    """The last runs, oldest first."""
-    run_count: int = 0
-    version: int = 0
-    """Grows with each change of `runs`."""
 
     def __post_init__(self) -> None:
         data, home = self.directory / "data", self.directory / "home"
@@ -77,7 +40,6 @@ class Session:
         self.written_directories = (data, home)
         self.files = DataDirectory(data)
         self._lock = asyncio.Lock()
-        self._remembered_size = 0
         self._starting: asyncio.Task[Kernel] | None = None
 
     async def kernel(self) -> Kernel:
@@ -142,46 +104,6 @@ class Session:
         finally:
             self.running -= 1
             self.accessed = time.time()
-
-    def record(self, code: str) -> RunRecord:
-        """Note that a run was asked for."""
-        self.run_count += 1
-        self.version += 1
-        record = RunRecord(self.run_count, code[:_REMEMBERED_PART_CHARACTERS], time.time())
-        self.runs.append(record)
-        return record
-
-    def record_result(self, record: RunRecord, result: Result) -> None:
-        """Note how it ended."""
-        most = _REMEMBERED_PART_CHARACTERS
-        value = result.value
-        if isinstance(value, str):
-            value = value[:most]
-        elif isinstance(value, dict) and len(value.get("base64_data", "")) > _REMEMBERED_PICTURE_CHARACTERS:
-            value = "[a large picture]"
-        self.version += 1
-        record.result = replace(result, stdout=result.stdout[:most], stderr=result.stderr[:most], value=value)
-
-    def add_execution(self, name: str, execution: Execution) -> None:
-        """Remember an execution by its name; one that had the name before is forgotten."""
-        former = self.executions.pop(name, None)
-        if former is not None:
-            self._remembered_size -= former.size
-        self.executions[name] = execution
-
-    def finish(self, execution: Execution, body: dict[str, Any], size: int) -> None:
-        """Give an execution its last body, and forget the oldest ones when it gets too much."""
-        execution.body, execution.finished = body, True
-        if all(execution is not known for known in self.executions.values()):
-            return  # another one took its name
-        execution.size = size
-        self._remembered_size += size
-        for name, old in list(self.executions.items())[:-1]:
-            if len(self.executions) <= _REMEMBERED_EXECUTIONS and self._remembered_size <= _REMEMBERED_CHARACTERS:
-                return
-            if old.finished:
-                del self.executions[name]
-                self._remembered_size -= old.size
 
     def kill(self) -> None:
         """End the session's process and accept no more runs."""

@@ -1,135 +1,117 @@
-"""The inspector: a page at `/` of the pool that shows its sessions, their runs and files.
+"""The inspector page: its files, which anyone may read, and what it shows, which needs the token.
 
-The page itself holds nothing secret and is given to anybody on this machine; what it asks for needs the pool's token.
-Looking allocates no session and keeps none alive, which the API's own calls do.
+`GET /` is the page; it takes the token from the address's fragment, which never leaves the browser, and sends it with
+each call below `/.inspector/`. Those calls look at sessions without keeping them alive. All that comes from a session
+is hostile: it travels as JSON, text or octets, and the page shows it as text or, pictures, from `blob:` addresses.
 """
 
 from __future__ import annotations
 
-import asyncio
+import functools
 import json
 import time
 from pathlib import Path
 from typing import Any
 
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
-from aca_node_interpreter.local import file_names
-from aca_node_interpreter.local.api_errors import ApiError
-from aca_node_interpreter.local.files import FileEntry, chunks
+from aca_node_interpreter.local.executions import Execution
 from aca_node_interpreter.local.pool import SessionPool
-from aca_node_interpreter.local.session import RunRecord, Session
+from aca_node_interpreter.local.routing import INSPECTOR
+from aca_node_interpreter.local.session import Session
 
-PREFIX = "/.inspector/"
+_SHOWN_CHARACTERS = 16_000
 
-_MAX_FILES = 1000
-_PAGES = {
+_FILES = {
     "/": ("index.html", "text/html; charset=utf-8"),
-    "/inspector.css": ("inspector.css", "text/css; charset=utf-8"),
-    "/inspector.js": ("inspector.js", "text/javascript; charset=utf-8"),
-    "/inspector.svg": ("inspector.svg", "image/svg+xml"),
+    f"/{INSPECTOR}/inspector.js": ("inspector.js", "text/javascript; charset=utf-8"),
+    f"/{INSPECTOR}/inspector.css": ("inspector.css", "text/css; charset=utf-8"),
+    f"/{INSPECTOR}/icon.svg": ("icon.svg", "image/svg+xml"),
 }
+
 _HEADERS = {
-    "cache-control": "no-store",
     "content-security-policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self'; "
-        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+        "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' blob:; "
+        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'"
     ),
     "cross-origin-opener-policy": "same-origin",
     "cross-origin-resource-policy": "same-origin",
-    "referrer-policy": "no-referrer",
     "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "cache-control": "no-store",
 }
 
 
-def page(method: str, path: str) -> Response | None:
-    """Give a part of the page, `None` when the path is none."""
-    if method != "GET" or path not in _PAGES:
+def page(path: str) -> Response | None:
+    """Give one of the page's files; `None` when the path is none of them."""
+    if path not in _FILES:
         return None
-    name, media_type = _PAGES[path]
-    return Response(Path(__file__).with_name(name).read_bytes(), media_type=media_type, headers=_HEADERS)
+    name, media_type = _FILES[path]
+    return Response(_read(name), media_type=media_type, headers=_HEADERS)
 
 
-class Inspector:
-    """What the page asks for. `facts` are the pool's: isolation, egress, Node.js."""
-
-    def __init__(self, pool: SessionPool, facts: dict[str, str]) -> None:
-        self._pool = pool
-        self._facts = facts
-
-    async def answer(self, path: str, query: dict[str, str]) -> Response:
-        """Answer one question of the page.
-
-        Raises:
-            ApiError: there is no such question, session or file.
-        """
-        name = path.removeprefix(PREFIX)
-        if name == "pool":
-            return _json(self._describe_pool())
-        session = self._pool.find(file_names.read_identifier(query.get("identifier")))
-        if session is None:
-            raise ApiError(404, "SessionWithIdentifierNotFound", "The session has ended.")
-        if name == "runs":
-            if query.get("known") == str(session.version):
-                return _json({"version": session.version})
-            return _json({"version": session.version, "runs": [_describe_run(run) for run in session.runs]})
-        folder = file_names.read_folder(query.get("path") or None)
-        try:
-            if name == "files":
-                entries = await asyncio.to_thread(session.files.list, folder)
-                files = [_describe_file(entry) for entry in entries[:_MAX_FILES]]
-                return _json({"files": files, "cut": len(entries) > _MAX_FILES})
-            if name == "content":
-                file, size = await asyncio.to_thread(session.files.open, folder, query.get("name", ""))
-                headers = {**_HEADERS, "content-length": str(size), "content-disposition": "attachment"}
-                return StreamingResponse(chunks(file, size), media_type="application/octet-stream", headers=headers)
-        except (OSError, ValueError):
-            raise ApiError(404, "FileNotFound", "The file or folder is gone.") from None
-        raise ApiError(404, "NotFound", "There is no such call.")
-
-    def _describe_pool(self) -> dict[str, Any]:
-        return {
-            **self._facts,
-            "maxSessions": self._pool.max_sessions,
-            "ready": self._pool.ready,
-            "sessions": [self._describe_session(session) for session in self._pool.list()],
-        }
-
-    def _describe_session(self, session: Session) -> dict[str, Any]:
-        now = time.time()
-        return {
-            "identifier": session.identifier,
-            "age": now - session.created,
-            "idleLeft": max(0.0, session.accessed + self._pool.cooldown - now),
-            "running": session.running > 0,
-            "runs": session.run_count,
-        }
+@functools.cache
+def _read(name: str) -> bytes:
+    return Path(__file__).with_name(name).read_bytes()
 
 
-def _describe_run(run: RunRecord) -> dict[str, Any]:
-    result = run.result
-    described = {"number": run.number, "code": run.code, "started": run.started, "status": "Running"}
+def describe_pool(pool: SessionPool, node_version: str) -> dict[str, Any]:
+    """Shape the pool and its sessions. Times are seconds since the epoch, durations seconds."""
+    now = time.time()
+    return {
+        "now": now,
+        "isolation": pool.isolation,
+        "egress": pool.egress,
+        "nodeVersion": node_version,
+        "maxSessions": pool.max_sessions,
+        "readySessions": pool.ready,
+        "cooldown": pool.cooldown,
+        "sessions": [
+            {
+                "identifier": session.identifier,
+                "guid": session.guid,
+                "created": session.created,
+                "idleLeft": None if session.running else max(0.0, session.accessed + pool.cooldown - now),
+            }
+            for session in pool.list()
+        ],
+    }
+
+
+def list_runs(session: Session) -> dict[str, Any]:
+    """Shape the list of runs, oldest first, small enough to be asked for again and again."""
+    return {"guid": session.guid, "runs": [_summarize(execution) for execution in session.executions]}
+
+
+def describe_run(execution: Execution) -> dict[str, Any]:
+    """Shape one run: the beginning of each text with the length of the whole, and a picture if that is its value."""
+    body = _summarize(execution)
+    for part, text in texts(execution).items():
+        body[part] = {"text": text[:_SHOWN_CHARACTERS], "length": len(text)}
+    if execution.result is not None and isinstance(execution.result.value, dict):
+        body["image"] = execution.result.value
+    return body
+
+
+def texts(execution: Execution) -> dict[str, str]:
+    """Give what a run consists of as whole texts."""
+    result = execution.result
     if result is None:
-        return {**described, "stdout": "", "stderr": "", "value": "", "milliseconds": None}
+        return {"code": execution.code}
+    value = result.value
+    if isinstance(value, dict):
+        value = ""
+    elif not isinstance(value, str):
+        value = json.dumps(value)
+    return {"code": execution.code, "stdout": result.stdout, "stderr": result.stderr, "value": value}
+
+
+def _summarize(execution: Execution) -> dict[str, Any]:
+    result = execution.result
+    status = "Running" if result is None else "Succeeded" if result.succeeded else "Failed"
     return {
-        **described,
-        "status": "Succeeded" if result.succeeded else "Failed",
-        "stdout": result.stdout,
-        "stderr": result.stderr,
-        "value": result.value,
-        "milliseconds": result.milliseconds,
+        "number": execution.number,
+        "status": status,
+        "started": execution.started,
+        "milliseconds": None if result is None else result.milliseconds,
     }
-
-
-def _describe_file(entry: FileEntry) -> dict[str, Any]:
-    return {
-        "name": entry.name,
-        "isDirectory": entry.is_directory,
-        "size": entry.size,
-        "modified": entry.modified_ns / 1e9,
-    }
-
-
-def _json(body: dict[str, Any]) -> Response:
-    # Only ASCII leaves: so a lone surrogate in a run's output is harmless.
-    return Response(json.dumps(body), media_type="application/json", headers=_HEADERS)

@@ -1,362 +1,548 @@
-// The inspector page: asks the pool each second and shows what it says.
-//
-// Everything that comes from a session is hostile: it is shown as text only, pictures through blob: addresses in <img>.
+// The inspector page of the embedded session pool. What comes from a session is hostile: it becomes text, never markup,
+// and a picture only in an <img> with a blob: address.
 
-const VERSION = { "api-version": "2025-10-02-preview" };
-const EACH_MILLISECONDS = 1000;
-const SHOWN_CHARACTERS = 4000;
-const MAX_THUMBNAIL_BYTES = 8 * 1024 * 1024;
-const PICTURES = { png: "image/png", jpg: "image/jpeg", jpeg: "image/jpeg", gif: "image/gif", webp: "image/webp", svg: "image/svg+xml" };
+const POLL_MS = 1000;
+const MORE_CHARACTERS = 100_000;
+const FILES_AT_ONCE = 200;
+const THUMBNAIL_BYTES = 8 * 1024 * 1024;
+const IMAGES = {
+  png: "image/png", jpg: "image/jpeg", jpeg: "image/jpeg", gif: "image/gif", webp: "image/webp",
+  svg: "image/svg+xml", bmp: "image/bmp", avif: "image/avif",
+};
 
 const $ = (id) => document.getElementById(id);
-const chosen = { identifier: "", version: -1, folder: "" };
-let token = "";
 
-// --- asking the pool ---
+const state = {
+  token: "",
+  pool: null,
+  chosen: null, // the identifier of the session that is shown
+  guid: null, // tells it from a later session of the same identifier
+  folder: [],
+  filesShown: FILES_AT_ONCE,
+  pollNumber: 0,
+};
 
-class NotAllowed extends Error {}
+// --- talking to the pool ---
 
-async function ask(path, { method = "GET", ...parameters } = {}) {
-  const query = new URLSearchParams(parameters);
-  const answer = await fetch(`${path}?${query}`, { method, headers: { Authorization: `Bearer ${token}` }, cache: "no-store" });
-  if (answer.status === 401) throw new NotAllowed("The pool does not know this token.");
-  if (!answer.ok) {
-    const body = await answer.json().catch(() => ({}));
-    const error = new Error(body.error?.message ?? `The pool answered ${answer.status}.`);
-    error.status = answer.status;
-    throw error;
+class Refused extends Error {
+  constructor(status, message) {
+    super(message);
+    this.status = status;
   }
-  return answer;
 }
 
-const askJson = async (path, parameters) => (await ask(path, parameters)).json();
+async function call(path, query = {}, method = "GET") {
+  const address = new URL(path, location.origin);
+  for (const [name, value] of Object.entries(query)) address.searchParams.set(name, value);
+  const answer = await fetch(address, {
+    method, headers: { authorization: `Bearer ${state.token}` }, cache: "no-store", credentials: "omit",
+  });
+  if (answer.ok) return answer;
+  if (answer.status === 401) throw new Refused(401, "The pool did not accept this token.");
+  const body = await answer.json().catch(() => ({}));
+  throw new Refused(answer.status, body.error?.message ?? `The pool answered ${answer.status}.`);
+}
+
+const look = (path, query = {}) => call(`/.inspector/${path}`, { identifier: state.chosen, ...query });
+const fileQuery = () => ({ path: state.folder.join("/"), "api-version": "2025-10-02-preview" });
+const filePath = (name) => `files/${encodeURIComponent(name)}`;
+
+// --- words ---
+
+// What a terminal or a text editor would act upon is shown as a sign of its own.
+function readable(text) {
+  return text
+    .replace(/\r\n/g, "\n")
+    .replace(/\x1b\[[0-9;]*m/g, "") // colours
+    .replace(/[\x00-\x08\x0b-\x1f]/g, (sign) => String.fromCharCode(0x2400 + sign.charCodeAt(0)))
+    .replace(/[\x7f-\x9f\u061c\u200b\u200e\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff]/g, (sign) =>
+      `⟨U+${sign.charCodeAt(0).toString(16).toUpperCase().padStart(4, "0")}⟩`);
+}
+const readableName = (name) => readable(name).replace(/[\n\t\u2028\u2029]/g, "␣");
+
+function safeName(name) {
+  const safe = name.replace(/[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff<>:"/\\|?*]/g, "_");
+  return safe.replace(/^[.\s]+|[.\s]+$/g, "") || "file";
+}
+
+function duration(seconds) {
+  if (seconds < 60) return `${Math.floor(seconds)} s`;
+  const minutes = Math.floor(seconds / 60);
+  const hours = Math.floor(minutes / 60);
+  const both = (many, unit, few, smaller) => (few ? `${many} ${unit} ${few} ${smaller}` : `${many} ${unit}`);
+  if (hours < 1) return both(minutes, "min", Math.floor(seconds % 60), "s");
+  return hours < 48 ? both(hours, "h", minutes % 60, "min") : `${Math.floor(hours / 24)} days`;
+}
+function runTime(ms) {
+  if (ms < 1000) return `${ms} ms`;
+  return ms < 60_000 ? `${(ms / 1000).toFixed(2)} s` : duration(ms / 1000);
+}
+function bytes(size) {
+  const units = ["B", "kB", "MB", "GB"];
+  let unit = 0;
+  while (size >= 1000 && unit < units.length - 1) [size, unit] = [size / 1000, unit + 1];
+  return `${unit && size < 10 ? size.toFixed(1) : Math.round(size)} ${units[unit]}`;
+}
+function clock(date) {
+  const today = date.toDateString() === new Date().toDateString();
+  return today ? date.toLocaleTimeString() : date.toLocaleString();
+}
+const count = (number, word) => `${number.toLocaleString()} ${word}${number === 1 ? "" : "s"}`;
 
 // --- making elements ---
 
-function element(tag, options = {}, ...children) {
-  const made = Object.assign(document.createElement(tag), options);
-  made.append(...children);
-  return made;
+function make(tag, properties = {}, ...children) {
+  const element = document.createElement(tag);
+  const { className, role, label, ...others } = properties;
+  if (className) element.className = className;
+  if (role) element.setAttribute("role", role);
+  if (label) element.setAttribute("aria-label", label);
+  Object.assign(element, others);
+  element.append(...children);
+  return element;
+}
+const button = (text, onclick, properties = {}) => make("button", { type: "button", textContent: text, onclick, ...properties });
+
+// Nothing that is as it should be is touched: so selection, focus and scroll positions stay.
+function say(element, text) {
+  if (element.textContent !== text) element.textContent = text;
+}
+const kept = new WeakMap();
+function reconcile(parent, items, key, create, update = () => {}) {
+  const before = kept.get(parent) ?? new Map();
+  const after = new Map();
+  for (const item of items) after.set(key(item), before.get(key(item)) ?? create(item));
+  for (const [name, element] of before) if (!after.has(name)) element.remove();
+  let place = parent.firstElementChild;
+  items.forEach((item) => {
+    const element = after.get(key(item));
+    if (element === place) place = place.nextElementSibling;
+    else parent.insertBefore(element, place);
+    update(element, item);
+  });
+  kept.set(parent, after);
 }
 
-// Keeps the elements of things that are still there, so that nothing jumps, loses the focus or its scroll position.
-function sync(list, things, make) {
-  const old = new Map([...list.children].map((child) => [child.dataset.key, child]));
-  things.forEach(({ key, state, thing }, index) => {
-    let child = old.get(key);
-    old.delete(key);
-    if (!child || child.dataset.state !== state) {
-      const made = make(thing);
-      made.dataset.key = key;
-      made.dataset.state = state;
-      if (child?.contains(document.activeElement)) made.querySelector("button")?.focus();
-      child?.replaceWith(made);
-      child = made;
-    }
-    if (list.children[index] !== child) list.insertBefore(child, list.children[index] ?? null);
-  });
-  for (const child of old.values()) child.remove();
-}
+// --- pictures: what is not shown any more is released ---
 
 const addresses = new Map();
-
-function blobAddress(key, blob) {
-  if (!addresses.has(key)) addresses.set(key, URL.createObjectURL(blob));
-  return addresses.get(key);
+function showBlob(image, blob) {
+  const address = URL.createObjectURL(blob);
+  addresses.set(image, address);
+  image.src = address;
+}
+function releaseForgotten() {
+  for (const [image, address] of addresses) {
+    if (image.isConnected) continue;
+    URL.revokeObjectURL(address);
+    addresses.delete(image);
+  }
 }
 
-function span(seconds) {
-  if (seconds < 90) return `${Math.max(0, Math.round(seconds))} s`;
-  return seconds < 5400 ? `${Math.round(seconds / 60)} min` : `${Math.round(seconds / 3600)} h`;
+// --- entering ---
+
+function readFragment() {
+  const token = new URLSearchParams(location.hash.slice(1)).get("token");
+  if (location.hash) history.replaceState(null, "", location.pathname);
+  if (token) enter(token);
+  return Boolean(token);
 }
 
-function size(bytes) {
-  const units = ["B", "KiB", "MiB", "GiB"];
-  let unit = 0;
-  for (; bytes >= 1024 && unit < 3; unit++) bytes /= 1024;
-  return `${unit && bytes < 10 ? bytes.toFixed(1) : Math.round(bytes)} ${units[unit]}`;
+function enter(token) {
+  state.token = token;
+  sessionStorage.setItem("token", token);
+  $("entrance").hidden = true;
+  $("token-problem").textContent = "";
+  poll();
 }
 
-// --- the pool ---
+function askForToken(problem) {
+  state.token = "";
+  state.pollNumber += 1;
+  sessionStorage.removeItem("token");
+  for (const id of ["pool", "facts", "problem"]) $(id).hidden = true;
+  $("entrance").hidden = false;
+  $("token-problem").textContent = problem;
+  $("token").value = "";
+  $("token").focus();
+}
+
+// --- the pool and its sessions ---
 
 function showPool(pool) {
-  const facts = [
-    ["isolation", pool.isolation, pool.isolation === "none"],
-    ["egress", pool.egress, pool.egress === "host"],
-    ["Node.js", pool.node],
-    ["sessions", `${pool.sessions.length} of ${pool.maxSessions}`, pool.sessions.length >= pool.maxSessions],
-    ["ready", pool.ready],
-  ];
-  const items = facts.map(([name, value, warning]) => ({ key: name, state: String(value), thing: { name, value, warning } }));
-  sync($("facts"), items, ({ name, value, warning }) =>
-    element("li", { className: warning ? "warning" : "" }, `${name} `, element("b", { textContent: value })));
-  $("count").textContent = pool.sessions.length || "";
-  const sessions = pool.sessions.map((it) => {
-    const idle = it.running ? "running" : `idle, ends in ${span(it.idleLeft)}`;
-    const current = it.identifier === chosen.identifier;
-    return { key: it.identifier, state: `${idle} ${it.runs} ${current}`, thing: { ...it, idle, current } };
-  });
-  sync($("sessions"), sessions, (it) => {
-    const runs = `${it.runs} run${it.runs === 1 ? "" : "s"} · ${it.idle}`;
-    const button = element("button", { onclick: () => choose(it.identifier) },
-      element("span", { className: "dot" }),
-      element("span", { className: "name mono", textContent: it.identifier, title: it.identifier }),
-      element("span", { className: "quiet", textContent: runs }));
-    button.setAttribute("aria-current", it.current);
-    return element("li", { className: it.running ? "busy" : "" }, button);
-  });
-  $("no-sessions").hidden = pool.sessions.length > 0;
-  $("first-run").textContent = `curl '${location.origin}/code/execute?identifier=my-session' \\
-  -H "Authorization: Bearer $ACA_POOL_TOKEN" \\
-  -H 'Content-Type: application/json' \\
-  -d '{"properties": {"code": "6 * 7"}}'`;
-  const session = pool.sessions.find((it) => it.identifier === chosen.identifier);
-  if (!session && pool.sessions.length) return choose(pool.sessions.at(-1).identifier);
-  $("session").hidden = !session;
-  if (session) {
-    $("identifier").textContent = session.identifier;
-    const left = session.running ? "running" : `ends in ${span(session.idleLeft)} unless it is used`;
-    $("dates").textContent = `${span(session.age)} old, ${left}`;
+  state.pool = pool;
+  $("pool").hidden = $("facts").hidden = false;
+  const full = pool.sessions.length >= pool.maxSessions;
+  say($("fact-sessions"), `${pool.sessions.length} of ${pool.maxSessions}${full ? ", full" : ""}`);
+  say($("fact-ready"), String(pool.readySessions));
+  say($("fact-isolation"), pool.isolation);
+  $("fact-isolation").classList.toggle("warn", pool.isolation === "none");
+  say($("fact-egress"), pool.egress);
+  say($("fact-node"), pool.nodeVersion);
+
+  const sessions = pool.sessions.slice().sort((a, b) => b.created - a.created);
+  if (!sessions.some((session) => session.identifier === state.chosen)) {
+    if (state.chosen !== null) say($("notice"), "The session has ended.");
+    choose(sessions[0]?.identifier ?? null);
   }
-  return session;
+  reconcile($("sessions"), sessions, (session) => session.guid, sessionEntry, (entry, session) => {
+    const { name, dot, about } = entry.parts;
+    const running = session.idleLeft === null;
+    dot.classList.toggle("running", running);
+    say(about, running ? "running" : `idle, ends in ${duration(session.idleLeft)}`);
+    name.ariaCurrent = session.identifier === state.chosen ? "true" : "false";
+  });
+  const session = sessions.find((one) => one.identifier === state.chosen);
+  $("no-sessions").hidden = sessions.length > 0;
+  $("welcome").hidden = Boolean(session);
+  $("session").hidden = !session;
+  if (session) showSession(session);
+  else showWelcome();
+}
+
+function sessionEntry(session) {
+  const dot = make("span", { className: "dot" });
+  const about = make("span", { className: "quiet" });
+  const title = make("bdi", { className: "name", textContent: readableName(session.identifier) });
+  const name = button("", () => { choose(session.identifier); showPool(state.pool); poll(); }, { className: "session-entry" });
+  name.append(dot, title, about);
+  const entry = make("li", {}, name);
+  entry.parts = { name, dot, about };
+  return entry;
 }
 
 function choose(identifier) {
-  if (identifier === chosen.identifier) return;
-  Object.assign(chosen, { identifier, version: -1, folder: "" });
-  for (const id of ["runs", "files"]) $(id).replaceChildren();
-  for (const address of addresses.values()) URL.revokeObjectURL(address);
-  addresses.clear();
-  refreshSoon();
+  if (identifier === state.chosen) return;
+  Object.assign(state, { chosen: identifier, guid: null, folder: [], filesShown: FILES_AT_ONCE });
+  clearSession();
+}
+
+function clearSession() {
+  reconcile($("runs"), []);
+  reconcile($("files"), []);
+  $("no-runs").hidden = $("no-files").hidden = $("more-files").hidden = true;
+}
+
+function showSession(session) {
+  if (state.guid !== session.guid) {
+    state.guid = session.guid;
+    state.folder = [];
+    clearSession();
+    showFolders();
+  }
+  say($("session-name"), readableName(session.identifier));
+  const age = `${duration(state.pool.now - session.created)} old`;
+  const life = session.idleLeft === null ? "running now" : `ends in ${duration(session.idleLeft)} unless it is used`;
+  say($("session-facts"), `${age} · ${life}`);
+}
+
+// Without a token, the variable that `aca-node serve` tells to set.
+function command(token) {
+  return [
+    `curl '${location.origin}/code/execute?identifier=my-session' \\`,
+    `  -H ${token ? `'Authorization: Bearer ${token}'` : '"Authorization: Bearer $ACA_POOL_TOKEN"'} \\`,
+    "  -H 'Content-Type: application/json' \\",
+    `  -d '{"properties": {"code": "console.log(process.version); 6 * 7"}}'`,
+  ].join("\n");
+}
+
+function showWelcome() {
+  say($("cooldown"), duration(state.pool.cooldown));
+  say($("first-code"), command($("show-token").ariaPressed === "true" ? state.token : ""));
 }
 
 // --- runs ---
 
-function showRuns({ version, runs }) {
-  chosen.version = version;
-  const items = runs.map((run) => ({ key: String(run.number), state: run.status, thing: run })).reverse();
-  sync($("runs"), items, makeRun);
+async function refreshRuns(isCurrent) {
+  const { guid, runs } = await (await look("runs")).json();
+  if (!isCurrent() || guid !== state.guid) return;
+  const waiting = runs.filter((run) => run.status === "Running").slice(1);
+  for (const run of waiting) run.status = "Waiting";
+  say($("runs-title"), runs.length ? `Runs (${runs.length})` : "Runs");
+  say($("view-runs"), `Runs (${runs.length})`);
   $("no-runs").hidden = runs.length > 0;
-}
-
-function makeRun(run) {
-  const head = element("div", { className: "head" },
-    element("span", { className: "state", textContent: run.status }),
-    element("span", { className: "quiet", textContent: `run ${run.number}` }));
-  if (run.milliseconds !== null) head.append(element("span", { className: "quiet", textContent: `${run.milliseconds} ms` }));
-  const at = new Date(run.started * 1000);
-  head.append(element("time", { className: "when", dateTime: at.toISOString(), textContent: at.toLocaleTimeString() }));
-  const made = element("li", { className: `run ${run.status.toLowerCase()}` }, head, ...longText(run.code, "code"));
-  for (const name of ["stdout", "stderr"]) {
-    if (run[name]) made.append(part(name, ...longText(run[name], name)));
+  reconcile($("runs"), runs.reverse(), (run) => run.number, runCard, updateRun);
+  for (const run of runs) {
+    const card = kept.get($("runs")).get(run.number);
+    if (card.shown === isOver(run)) continue;
+    const detail = await (await look(`runs/${run.number}`)).json();
+    if (!isCurrent() || guid !== state.guid) return;
+    card.shown = isOver(detail);
+    showDetail(card, detail);
   }
-  if (run.value?.type === "image") made.append(part("value", picture(`value ${run.number}`, run.value)));
-  else if (run.value !== "" && run.value !== null) made.append(part("value", ...longText(asText(run.value), "value")));
-  return made;
+}
+const isOver = (run) => run.milliseconds !== null;
+
+function runCard(run) {
+  const badge = make("span", { className: "badge" });
+  const timing = make("span", { className: "quiet timing" });
+  const title = make("span", { className: "number", textContent: `Run ${run.number}` });
+  const body = make("div", { className: "run-body" });
+  const card = make("li", { className: "card run" }, make("div", { className: "run-head" }, title, badge, timing), body);
+  card.parts = { badge, timing, body };
+  return card;
 }
 
-const asText = (value) => (typeof value === "string" ? value : JSON.stringify(value));
-
-function part(name, ...children) {
-  return element("div", { className: `part ${name}` }, element("span", { textContent: name }), ...children);
+function updateRun(card, run) {
+  const { badge, timing } = card.parts;
+  say(badge, run.status);
+  badge.dataset.status = card.dataset.status = run.status;
+  const started = clock(new Date(run.started * 1000));
+  const took = isOver(run) ? runTime(run.milliseconds) : `for ${duration(Math.max(0, state.pool.now - run.started))}`;
+  say(timing, `${took} · ${started}`);
 }
 
-function longText(text, name) {
-  const shown = element("pre", { className: name, textContent: text.slice(0, SHOWN_CHARACTERS), tabIndex: 0 });
-  if (text.length <= SHOWN_CHARACTERS) return [shown];
-  const rest = text.length - SHOWN_CHARACTERS;
-  const more = element("button", { className: "more", textContent: `Show ${rest.toLocaleString()} more characters` });
-  more.onclick = () => {
-    shown.textContent = text;
-    more.remove();
+function showDetail(card, run) {
+  const blocks = [];
+  for (const [part, title] of [["code", "Code"], ["stdout", "Output"], ["stderr", "Errors"], ["value", "Value"]]) {
+    if (run[part]?.length || part === "code") blocks.push({ part, title, ...run[part] });
+  }
+  reconcile(card.parts.body, blocks, (block) => block.part, (block) => textBlock(run, block));
+  if (run.image) card.parts.body.append(valueImage(run.image));
+  else if (isOver(run) && blocks.length === 1) {
+    card.parts.body.append(make("p", { className: "quiet", textContent: "It printed nothing and has no value." }));
+  }
+}
+
+function textBlock(run, { part, title, text, length }) {
+  const identifier = state.chosen;
+  const pre = make("pre", {
+    className: `block ${part}`, textContent: readable(text), tabIndex: 0, role: "group", label: `${title} of run ${run.number}`,
+  });
+  const head = make("div", { className: "block-head" }, make("h4", { textContent: title }));
+  const block = make("div", {}, head, pre);
+  if (text.length >= length) return block;
+
+  let whole = null;
+  let shown = text.length;
+  const fetchWhole = async () => (whole ??= await (await look(`runs/${run.number}`, { identifier, part })).text());
+  const rest = make("span", { className: "quiet" });
+  const more = button("Show more", () => attempt(async () => {
+    const next = (await fetchWhole()).slice(shown, shown + MORE_CHARACTERS);
+    shown += next.length;
+    pre.append(readable(next));
+    tell();
+  }));
+  const all = button("Download all", () => attempt(async () => {
+    save(new Blob([await fetchWhole()], { type: "text/plain" }), `run-${run.number}-${part}.txt`);
+  }));
+  const tell = () => {
+    rest.textContent = `${shown.toLocaleString()} of ${count(length, "character")} `;
+    more.hidden = shown >= length;
   };
-  return [shown, more];
+  tell();
+  block.append(make("div", { className: "more" }, rest, more, all));
+  return block;
 }
 
-function picture(key, value) {
+function valueImage(value) {
+  const image = make("img", { className: "value-image", alt: "The picture that is the run's value" });
+  const broken = make("p", { className: "quiet", textContent: "The value is a picture that can't be shown." });
+  image.onerror = () => image.replaceWith(broken);
   try {
-    const bytes = Uint8Array.from(atob(value.base64_data), (character) => character.charCodeAt(0));
-    const blob = new Blob([bytes], { type: `image/${value.format === "jpeg" ? "jpeg" : "png"}` });
-    return element("img", { src: blobAddress(key, blob), alt: "The value of this run" });
+    const octets = Uint8Array.from(atob(value.base64_data), (letter) => letter.charCodeAt(0));
+    showBlob(image, new Blob([octets], { type: IMAGES[value.format] ?? "image/png" }));
   } catch {
-    return element("pre", { textContent: "[a picture that can't be read]" });
+    return broken;
   }
+  return image;
 }
 
 // --- files ---
 
-function showFiles({ files, cut }) {
-  const parts = chosen.folder ? chosen.folder.split("/") : [];
-  const crumbs = ["/mnt/data", ...parts].flatMap((name, index) => {
-    const folder = parts.slice(0, index).join("/");
-    return [index ? "/" : "", element("button", { textContent: name, onclick: () => enter(folder) })];
-  });
-  if ($("folder").dataset.state !== chosen.folder || !$("folder").hasChildNodes()) {
-    $("folder").replaceChildren(...crumbs);
-    $("folder").dataset.state = chosen.folder;
-  }
-  const items = files.map((file) => ({ key: file.name, state: `${file.size} ${file.modified}`, thing: file }));
-  sync($("files"), items, makeFile);
-  $("no-files").hidden = files.length > 0;
-  if (cut) tell("Only the first 1,000 files are shown.");
-}
-
-function makeFile(file) {
-  const extension = file.name.includes(".") ? file.name.split(".").pop().toLowerCase().slice(0, 5) : "";
-  const box = element("div", { className: "picture", textContent: file.isDirectory ? "folder" : extension || "file" });
-  if (!file.isDirectory && PICTURES[extension] && file.size <= MAX_THUMBNAIL_BYTES) thumbnail(box, file, PICTURES[extension]);
-  const name = file.isDirectory
-    ? element("button", { className: "plain name", textContent: `${file.name}/`, onclick: () => enter(inFolder(file.name)) })
-    : element("div", { className: "name", textContent: file.name });
-  const at = new Date(file.modified * 1000);
-  const today = at.toDateString() === new Date().toDateString();
-  const modified = today ? at.toLocaleTimeString() : at.toLocaleString();
-  const about = element("div", { className: "quiet", textContent: file.isDirectory ? modified : `${size(file.size)} · ${modified}` });
-  const tools = element("div", { className: "tools" });
-  if (!file.isDirectory) {
-    const download = element("button", { textContent: "Download", onclick: () => told(downloadFile(file)) });
-    download.setAttribute("aria-label", `Download ${file.name}`);
-    const remove = element("button", { textContent: "Delete", className: "danger", onclick: () => told(deleteFile(file)) });
-    remove.setAttribute("aria-label", `Delete ${file.name}`);
-    tools.append(download, remove);
-  }
-  return element("li", { className: "file" }, box, element("div", {}, name, about), tools);
-}
-
-const inFolder = (name) => (chosen.folder ? `${chosen.folder}/${name}` : name);
-
-function enter(folder) {
-  chosen.folder = folder;
-  $("files").replaceChildren();
-  refreshSoon();
-}
-
-async function content(file, type) {
-  const answer = await ask("/.inspector/content", { identifier: chosen.identifier, path: chosen.folder, name: file.name });
-  return new Blob([await answer.arrayBuffer()], { type });
-}
-
-async function thumbnail(box, file, type) {
+async function refreshFiles(isCurrent) {
+  const folder = state.folder;
+  let entries;
   try {
-    const key = `${inFolder(file.name)} ${file.modified} ${file.size}`;
-    const address = addresses.get(key) ?? blobAddress(key, await content(file, type));
-    box.replaceChildren(element("img", { src: address, alt: "" }));
-  } catch {
-    // The file is gone, or is no picture: the box names its kind.
-  }
-}
-
-async function downloadFile(file) {
-  const address = URL.createObjectURL(await content(file, "application/octet-stream"));
-  element("a", { href: address, download: file.name.replace(/[\u0000-\u001f/\\]/g, "_") }).click();
-  setTimeout(() => URL.revokeObjectURL(address), 10_000);
-}
-
-async function deleteFile(file) {
-  if (!(await sure(`Delete ${inFolder(file.name)}?`, "Delete"))) return;
-  const path = chosen.folder ? { path: chosen.folder } : {};
-  await ask(`/files/${encodeURIComponent(file.name)}`, { method: "DELETE", identifier: chosen.identifier, ...path, ...VERSION });
-  refreshSoon();
-}
-
-async function stopSession() {
-  const { identifier } = chosen;
-  if (!(await sure(`Stop the session ${identifier}? Its variables and files will be gone.`, "Stop"))) return;
-  await ask("/session", { method: "DELETE", identifier, ...VERSION });
-  chosen.identifier = "";
-  refreshSoon();
-}
-
-// --- words ---
-
-function sure(question, yes) {
-  $("question").textContent = question;
-  $("yes").textContent = yes;
-  $("sure").returnValue = "no";
-  $("sure").showModal();
-  return new Promise((resolve) => {
-    $("sure").addEventListener("close", () => resolve($("sure").returnValue === "yes"), { once: true });
-  });
-}
-
-let untelling;
-
-function tell(words) {
-  $("problem").textContent = words;
-  $("problem").hidden = !words;
-  clearTimeout(untelling);
-  untelling = setTimeout(() => ($("problem").hidden = true), 6000);
-}
-
-const told = (work) => work.catch((error) => tell(error.message));
-
-function showLive(words, lost) {
-  $("live").className = lost ? "lost" : "";
-  if ($("live").textContent !== words) $("live").textContent = words;
-}
-
-// --- the loop ---
-
-let timer;
-let round = 0;
-
-async function refresh() {
-  const mine = ++round;
-  try {
-    const pool = await askJson("/.inspector/pool");
-    if (mine !== round) return;
-    signedIn(true);
-    const session = showPool(pool);
-    if (session) {
-      const { identifier, version, folder } = chosen;
-      const [runs, files] = await Promise.all([
-        askJson("/.inspector/runs", { identifier, known: version }),
-        askJson("/.inspector/files", { identifier, path: folder }).catch((error) => {
-          if (error.status !== 404 || !folder) throw error;
-          return null;
-        }),
-      ]);
-      if (mine !== round) return;
-      if (runs.runs) showRuns(runs);
-      if (files) showFiles(files);
-      else enter("");
-    }
-    showLive("live", false);
+    entries = (await (await look("files", fileQuery())).json()).value;
   } catch (error) {
-    if (mine !== round) return;
-    if (error instanceof NotAllowed) return signedIn(false, token && error.message);
-    if (error.status !== 404) showLive("the pool does not answer", true);
+    if (!(error instanceof Refused) || error.status === 401 || !folder.length) throw error;
+    if (!isCurrent() || folder !== state.folder) return;
+    openFolder(folder.slice(0, -1)); // it was removed, or its name is none that can be asked for
+    say($("notice"), "The folder can't be opened.");
+    return;
   }
-  if (!document.hidden) timer = setTimeout(refresh, EACH_MILLISECONDS);
+  if (!isCurrent() || folder !== state.folder) return;
+  entries.sort((a, b) => (b.type === "directory") - (a.type === "directory") || a.name.localeCompare(b.name));
+  const shown = entries.slice(0, state.filesShown);
+  say($("files-title"), entries.length ? `Files (${entries.length})` : "Files");
+  say($("view-files"), `Files (${entries.length})`);
+  $("no-files").hidden = entries.length > 0;
+  say($("no-files"), folder.length ? "This folder is empty." : "Nothing yet. What code writes to /mnt/data shows up here.");
+  $("more-files").hidden = shown.length === entries.length;
+  say($("more-files"), `Show more of ${count(entries.length, "file")}`);
+  // A file that changed gets a new entry, and so a new thumbnail.
+  reconcile($("files"), shown, (file) => JSON.stringify([folder, file.type, file.name, file.sizeInBytes, file.lastModifiedAt]), fileEntry);
 }
 
-function refreshSoon() {
-  clearTimeout(timer);
-  timer = setTimeout(refresh, 0);
+function fileEntry(file) {
+  const shownName = readableName(file.name);
+  const name = make("bdi", { className: "name", textContent: shownName, title: shownName });
+  if (file.type === "directory") {
+    const open = button("", () => openFolder([...state.folder, file.name]), { className: "folder", label: `Open folder ${shownName}` });
+    open.append(make("span", { className: "icon folder-icon" }), name);
+    return make("li", { className: "file" }, open);
+  }
+  const identifier = state.chosen;
+  const query = { ...fileQuery(), identifier };
+  const fetchBlob = async (type) => new Blob([await (await look(`${filePath(file.name)}/content`, query)).arrayBuffer()], { type });
+  const ending = /\.([a-z0-9]{1,4})$/i.exec(file.name)?.[1].toLowerCase() ?? "";
+  const type = IMAGES[ending];
+  const icon = make("span", { className: "icon", textContent: ending, ariaHidden: "true" });
+  const about = make("span", { className: "quiet", textContent: `${bytes(file.sizeInBytes)} · ${clock(new Date(file.lastModifiedAt))}` });
+  const download = button("Download", () => attempt(async () => {
+    save(await fetchBlob("application/octet-stream"), safeName(file.name));
+  }), { className: "small", label: `Download ${shownName}` });
+  const remove = button("Delete", () => attempt(async () => {
+    if (!(await confirm("Delete this file?", shownName, "Delete"))) return;
+    await call(`/.inspector/${filePath(file.name)}`, query, "DELETE");
+    say($("notice"), "The file was deleted.");
+    poll();
+  }), { className: "small danger", label: `Delete ${shownName}` });
+  const entry = make("li", { className: "file" }, icon,
+    make("div", { className: "file-about" }, name, about), make("div", { className: "actions" }, download, remove));
+  if (type && file.sizeInBytes > 0 && file.sizeInBytes <= THUMBNAIL_BYTES) addThumbnail(icon, shownName, () => fetchBlob(type));
+  return entry;
 }
 
-function signedIn(yes, problem) {
-  $("pool").hidden = !yes;
-  $("sign-in").hidden = yes;
-  if (yes) return sessionStorage.setItem("token", token);
-  sessionStorage.removeItem("token");
-  showLive("not connected", true);
-  $("sign-in-problem").textContent = problem || "";
-  $("token").focus();
+async function addThumbnail(icon, name, fetchBlob) {
+  try {
+    const blob = await fetchBlob();
+    if (!icon.isConnected) return;
+    const image = make("img", { alt: "" });
+    const frame = button("", () => view(name, blob), { className: "icon thumbnail", label: `Look at ${name}` });
+    frame.append(image);
+    image.onload = () => icon.replaceWith(frame);
+    showBlob(image, blob);
+    await image.decode();
+  } catch {
+    // The icon stays: the file is no picture, whatever its name says, or it is gone.
+  }
 }
 
-document.addEventListener("visibilitychange", () => {
-  if (!document.hidden) refreshSoon();
-});
-$("stop").onclick = () => told(stopSession());
-$("sign-in").onsubmit = (event) => {
+function openFolder(parts) {
+  state.folder = parts;
+  state.filesShown = FILES_AT_ONCE;
+  reconcile($("files"), []);
+  $("no-files").hidden = $("more-files").hidden = true;
+  showFolders();
+  poll();
+}
+
+function showFolders() {
+  const steps = ["/mnt/data", ...state.folder].map((name, depth) => ({ name, depth }));
+  reconcile($("folders"), steps, ({ name, depth }) => `${depth}/${name}`, ({ name, depth }) =>
+    make("li", {}, button(readableName(name), () => openFolder(state.folder.slice(0, depth)))));
+  [...$("folders").children].forEach((step, depth) => {
+    step.firstElementChild.ariaCurrent = depth === state.folder.length ? "location" : "false";
+  });
+}
+
+// --- what a person does ---
+
+function save(blob, name) {
+  const address = URL.createObjectURL(blob);
+  make("a", { href: address, download: name }).click();
+  setTimeout(() => URL.revokeObjectURL(address), 60_000);
+}
+
+function confirm(title, text, yes) {
+  const dialog = $("confirm");
+  say($("confirm-title"), title);
+  say($("confirm-text"), text);
+  say($("confirm-yes"), yes);
+  dialog.returnValue = "";
+  dialog.showModal();
+  return new Promise((resolve) => dialog.addEventListener("close", () => resolve(dialog.returnValue === "yes"), { once: true }));
+}
+
+function view(name, blob) {
+  const image = $("viewer-image");
+  say($("viewer-name"), name);
+  image.alt = name;
+  const address = URL.createObjectURL(blob);
+  image.src = address;
+  $("viewer").showModal();
+  $("viewer").addEventListener("close", () => { image.removeAttribute("src"); URL.revokeObjectURL(address); }, { once: true });
+}
+
+let keepProblemUntil = 0;
+function problem(words, seconds = 0) {
+  if (!words && Date.now() < keepProblemUntil) return;
+  keepProblemUntil = Date.now() + seconds * 1000;
+  say($("problem"), words);
+  $("problem").hidden = !words;
+}
+
+async function attempt(action) {
+  try {
+    await action();
+  } catch (error) {
+    if (error instanceof Refused && error.status === 401) askForToken(error.message);
+    else problem(error instanceof Refused ? error.message : "That did not work: the pool does not answer.", 8);
+  }
+}
+
+$("token-form").addEventListener("submit", (event) => {
   event.preventDefault();
-  token = $("token").value.trim();
-  $("token").value = "";
-  refreshSoon();
-};
+  const given = $("token").value.trim();
+  // The whole address is what one has at hand.
+  enter(given.includes("#token=") ? decodeURIComponent(given.split("#token=")[1]) : given);
+});
+$("stop").addEventListener("click", () => attempt(async () => {
+  const identifier = state.chosen;
+  const text = `${readableName(identifier)}: what runs is ended, and its variables and files are gone.`;
+  if (!(await confirm("Stop this session?", text, "Stop session"))) return;
+  await call("/session", { identifier, "api-version": "2025-10-02-preview" }, "DELETE");
+  poll();
+}));
+for (const view of ["runs", "files"]) {
+  $(`view-${view}`).addEventListener("click", () => {
+    $("pool").dataset.view = view;
+    for (const other of ["runs", "files"]) $(`view-${other}`).ariaPressed = String(other === view);
+  });
+}
+$("more-files").addEventListener("click", () => { state.filesShown += FILES_AT_ONCE; poll(); });
+$("show-token").addEventListener("click", () => {
+  $("show-token").ariaPressed = String($("show-token").ariaPressed !== "true");
+  showWelcome();
+});
+$("copy-command").addEventListener("click", () => attempt(async () => {
+  await navigator.clipboard.writeText(command(state.token));
+  say($("notice"), "Copied.");
+  say($("copy-command"), "Copied");
+  setTimeout(() => say($("copy-command"), "Copy with the token"), 2000);
+}));
 
-token = new URLSearchParams(location.hash.slice(1)).get("token") ?? sessionStorage.getItem("token") ?? "";
-if (location.hash) history.replaceState(null, "", location.pathname);
-if (token) refresh();
-else signedIn(false);
+// --- looking again and again, as long as somebody can see it ---
+
+let timer = 0;
+async function poll() {
+  clearTimeout(timer);
+  if (!state.token) return;
+  const number = ++state.pollNumber;
+  const isCurrent = () => number === state.pollNumber;
+  try {
+    const pool = await (await call("/.inspector/pool")).json();
+    if (!isCurrent()) return;
+    showPool(pool);
+    if (state.chosen !== null) await Promise.all([refreshRuns(isCurrent), refreshFiles(isCurrent)]);
+    if (!isCurrent()) return;
+    problem("");
+  } catch (error) {
+    if (!isCurrent()) return;
+    if (!(error instanceof Refused)) problem("The pool does not answer. Does it still run? Trying again …");
+    else if (error.status === 401) return askForToken(error.message);
+    else if (error.status !== 404) problem(error.message); // a session that ended meanwhile is gone the next time
+  }
+  releaseForgotten();
+  if (!document.hidden) timer = setTimeout(poll, POLL_MS);
+}
+document.addEventListener("visibilitychange", () => (document.hidden ? clearTimeout(timer) : poll()));
+addEventListener("hashchange", readFragment);
+
+if (!readFragment()) {
+  const remembered = sessionStorage.getItem("token");
+  if (remembered) enter(remembered);
+  else askForToken("");
+}
