@@ -32,6 +32,7 @@ class Isolation(str, Enum):
     AUTO = "auto"
     BUBBLEWRAP = "bubblewrap"
     LANDLOCK = "landlock"
+    SANDBOX_EXEC = "sandbox-exec"
     NONE = "none"
 
 

@@ -43,7 +43,7 @@ class NodeSessionsConfig(BaseModel):
     artifacts_dir: str | None = None
     keep_artifacts: bool = False
     egress: bool | Literal["host"] = False
-    isolation: Literal["auto", "bubblewrap", "landlock", "none"] = "auto"
+    isolation: Literal["auto", "bubblewrap", "landlock", "sandbox-exec", "none"] = "auto"
     api_version: str = CURRENT_API
     max_artifact_bytes: int = 100 * 1024 * 1024
     max_artifacts: int = 100
@@ -120,7 +120,7 @@ class NodeSessionsCodeExecutor(BaseTool, CodeExecutor, Component[NodeSessionsCon
     artifacts_dir: Path | None = Field(default=None, frozen=True)
     keep_artifacts: bool = Field(default=False, frozen=True)
     egress: bool | Literal["host"] = Field(default=False, frozen=True)
-    isolation: Literal["auto", "bubblewrap", "landlock", "none"] = Field(default="auto", frozen=True)
+    isolation: Literal["auto", "bubblewrap", "landlock", "sandbox-exec", "none"] = Field(default="auto", frozen=True)
     token: str | None = Field(default=None, exclude=True, repr=False, frozen=True)
     api_version: str = Field(default=CURRENT_API, frozen=True)
     max_artifact_bytes: int = Field(default=100 * 1024 * 1024, ge=0, frozen=True)

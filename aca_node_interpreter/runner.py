@@ -48,7 +48,7 @@ class Settings:
     artifacts_dir: Path | None = None
     keep_artifacts: bool = False
     egress: bool | Literal["host"] = False
-    isolation: Literal["auto", "bubblewrap", "landlock", "none"] = "auto"
+    isolation: Literal["auto", "bubblewrap", "landlock", "sandbox-exec", "none"] = "auto"
     max_artifact_bytes: int = 100 * 1024 * 1024
     limits: Limits = field(default_factory=Limits)
 

@@ -19,6 +19,7 @@ import pytest
 
 from aca_node_interpreter.errors import LocalPoolError
 from aca_node_interpreter.local import LocalPool
+from aca_node_interpreter.local.isolation import seatbelt
 from aca_node_interpreter.local.isolation.levels import Isolation
 from tests.local.remote import NEWEST, Remote, unavailable
 
@@ -275,3 +276,18 @@ def test_levels_that_do_not_exist_are_told(options: dict[str, Any]) -> None:
 def test_networks_that_can_not_be_read_are_told(network: str) -> None:
     with pytest.raises(LocalPoolError, match="is not a network that sessions may reach: write it as"):
         LocalPool(egress=True, egress_allow=[network])
+
+
+def test_the_profile_for_macos_names_all_that_is_allowed() -> None:
+    profile = seatbelt.write_profile(["/opt/node"], ['/tmp/a "b"'], network=False)
+    lines = profile.splitlines()
+    assert lines[:2] == ["(version 1)", "(deny default)"]
+    assert '(subpath "/opt/node")' in next(line for line in lines if line.startswith("(allow file-read* (sub"))
+    assert '(subpath "/tmp/a \\"b\\"")' in next(line for line in lines if "file-write*" in line)
+    assert "network" not in profile
+    assert "(allow network*)" in seatbelt.write_profile([], [], network=True)
+
+
+def test_macos_sandbox_is_for_macos() -> None:
+    with pytest.raises(LocalPoolError, match="sandbox-exec: only macOS has it"):
+        LocalPool(isolation="sandbox-exec").start()

@@ -16,9 +16,11 @@ from aca_node_interpreter.local.kernel import KernelStartError
 from aca_node_interpreter.local.launching import Launch
 from aca_node_interpreter.local.node import INSTALL_HINT
 
-Isolation = Literal["bubblewrap", "landlock", "none"]
+Isolation = Literal["bubblewrap", "landlock", "sandbox-exec", "none"]
 LEVELS: tuple[Isolation, ...] = ("bubblewrap", "landlock", "none")
-"""Strongest first."""
+"""What `auto` chooses from, strongest first; `sandbox-exec` was never run, and must be named."""
+
+_NO_FILTER = "it can't filter egress; egress=\"host\" shares the host's network"
 
 
 class Level(Protocol):
@@ -41,6 +43,8 @@ def wanted_levels(isolation: str, least: str) -> tuple[Isolation, ...]:
     Raises:
         LocalPoolError: there are no such levels.
     """
+    if isolation == "sandbox-exec":
+        return ("sandbox-exec",)
     known: dict[str, Isolation] = {name: name for name in LEVELS}
     for name in (least, least if isolation == "auto" else isolation):
         if name not in known:
@@ -82,13 +86,19 @@ def _candidates(level: Isolation, host: Host) -> Iterator[Level]:
     """
     if level == "none":
         yield Unmounted(host, "none")
+    elif level == "sandbox-exec":
+        if sys.platform != "darwin":
+            raise LocalPoolError("only macOS has it")
+        if host.egress == "filtered":
+            raise LocalPoolError(_NO_FILTER)
+        yield Unmounted(host, "sandbox-exec")
     elif sys.platform != "linux":
         raise LocalPoolError("only Linux has it")
     elif level == "landlock":
         if landlock.abi() == 0:
             raise LocalPoolError("this kernel does not offer it")
         if host.egress == "filtered":
-            raise LocalPoolError("it can't filter egress; egress=\"host\" shares the host's network")
+            raise LocalPoolError(_NO_FILTER)
         yield Unmounted(host, "landlock")
     else:
         programs = find_programs()

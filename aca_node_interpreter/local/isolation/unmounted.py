@@ -1,4 +1,4 @@
-"""The levels that can mount nothing: Landlock with a system-call filter, and no isolation at all.
+"""The levels that can mount nothing: Landlock with a system-call filter, macOS's sandbox, and no isolation at all.
 
 `/mnt/data` is then a mapping inside Node.js's own modules (`data_directory.js`).
 """
@@ -10,7 +10,7 @@ import os
 from pathlib import Path
 from typing import Literal
 
-from aca_node_interpreter.local.isolation import landlock, seccomp
+from aca_node_interpreter.local.isolation import landlock, seatbelt, seccomp
 from aca_node_interpreter.local.isolation.host import KERNEL, Host
 from aca_node_interpreter.local.launching import Launch
 
@@ -20,7 +20,7 @@ _DATA_SHIM = KERNEL.with_name("data_directory.js")
 class Unmounted:
     """Sessions that see the host's own file system, as much of it as Landlock lets them, or all of it."""
 
-    def __init__(self, host: Host, name: Literal["landlock", "none"]) -> None:
+    def __init__(self, host: Host, name: Literal["landlock", "sandbox-exec", "none"]) -> None:
         self.name = name
         self._host = host
         self._support = host.support / "unmounted"
@@ -41,8 +41,13 @@ class Unmounted:
         own = {name: session / name for name in ("data", "home", "tmp")}
         own["tmp"].mkdir(exist_ok=True)
         restricted = self.name == "landlock"
+        command = [str(self._host.node.executable), *self._host.kernel_arguments(str(KERNEL))]
+        if self.name == "sandbox-exec":
+            writable = [str(path.resolve()) for path in own.values()]
+            profile = seatbelt.write_profile(self._own_files(), writable, network=self._has_network)
+            command = [seatbelt.PROGRAM, "-p", profile, *command]
         return Launch(
-            command=[str(self._host.node.executable), *self._host.kernel_arguments(str(KERNEL))],
+            command=command,
             environment={
                 **self._host.variables(
                     commands=str(self._support / "bin"),
@@ -59,16 +64,12 @@ class Unmounted:
             directory=str(own["data"]),
             limits=self._host.limits.rlimits(),
             filter=str(self._filter) if restricted else None,
-            readable=self._readable() if restricted else None,
+            readable=[*landlock.SYSTEM_READ, *self._own_files()] if restricted else None,
             tcp=self._has_network,
             writable=[*landlock.DEVICES, *map(str, own.values())],
         )
 
-    def _readable(self) -> list[str]:
+    def _own_files(self) -> list[str]:
         node = self._host.node
         own = [self._support / "bin", KERNEL, _DATA_SHIM, node.executable, *node.executable.parent.glob("lib*.so*")]
-        return [
-            *landlock.SYSTEM_READ,
-            *map(str, own),
-            *([str(self._host.npm_directory)] if self._host.npm_directory else []),
-        ]
+        return [*map(str, own), *([str(self._host.npm_directory)] if self._host.npm_directory else [])]
