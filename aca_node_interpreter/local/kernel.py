@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import os
 import time
 from dataclasses import dataclass, field
@@ -83,6 +84,8 @@ class Kernel:
             await asyncio.wait_for(asyncio.shield(kernel._loaded), _START_SECONDS)
         except BaseException as error:
             kernel.kill()
+            for file, _ in files[len(kernel._transports) :]:
+                file.close()
             await kernel.gone()
             process.close_network()
             if isinstance(error, (KernelStartError, asyncio.TimeoutError)):
@@ -93,11 +96,11 @@ class Kernel:
 
     async def _connect(self, requests: Any, replies: Any, errors: Any) -> None:
         loop = asyncio.get_running_loop()
-        writing, _ = await loop.connect_write_pipe(asyncio.BaseProtocol, requests)
-        reading, _ = await loop.connect_read_pipe(lambda: _Replies(self), replies)
-        stderr, _ = await loop.connect_read_pipe(lambda: _Stderr(self), errors)
-        self._requests = writing
-        self._transports = [writing, reading, stderr]
+        self._requests, _ = await loop.connect_write_pipe(asyncio.BaseProtocol, requests)
+        self._transports.append(self._requests)
+        for protocol, file in ((_Replies, replies), (_Stderr, errors)):
+            transport, _ = await loop.connect_read_pipe(functools.partial(protocol, self), file)
+            self._transports.append(transport)
         if not self.alive:
             self.kill()
 

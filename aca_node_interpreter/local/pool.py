@@ -58,6 +58,7 @@ class SessionPool:
         self._ready: list[Session] = []
         self._numbers = itertools.count(1)
         self._tasks: set[asyncio.Task[None]] = set()
+        self._endings: set[asyncio.Task[None]] = set()
         self._refilling: asyncio.TimerHandle | None = None
         self.uploads = directory / "uploads"
         self.uploads.mkdir()
@@ -85,7 +86,7 @@ class SessionPool:
         self._sessions.clear()
         self._ready.clear()
         await asyncio.gather(*(session.close() for session in sessions))
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*self._endings, return_exceptions=True)
 
     @property
     def isolation(self) -> str:
@@ -146,8 +147,7 @@ class SessionPool:
     async def _warm(self, session: Session) -> None:
         # After a failure, whoever gets this session tries again and tells.
         with contextlib.suppress(KernelStartError):
-            # The first run of a process compiles much of what every run needs.
-            await session.run("1", timeout=10)
+            await session.warm()
 
     def _new_session(self) -> Session:
         return Session(self._directory / "sessions" / str(next(self._numbers)), self._start_kernel)
@@ -164,7 +164,7 @@ class SessionPool:
         kernel = await Kernel.start(launch, self._launcher)
         if kernel.process.sockets:
             relay = Relay(kernel.process.sockets, self._host.policy)
-            kernel.process.ended.add_done_callback(lambda _: self._keep(relay.close()))
+            kernel.process.ended.add_done_callback(lambda _: self._keep(relay.close(), self._endings))
         return kernel
 
     async def _expire(self) -> None:
@@ -175,10 +175,12 @@ class SessionPool:
                     session.accessed = now
                 elif session.accessed + self.cooldown <= now:
                     # At once, so that nobody is given a session that is about to end.
-                    self._keep(self._sessions.pop(identifier).close())
+                    self._keep(self._sessions.pop(identifier).close(), self._endings)
             await asyncio.sleep(min(1.0, self.cooldown / 4))
 
-    def _keep(self, work: Coroutine[Any, Any, None]) -> None:
+    def _keep(self, work: Coroutine[Any, Any, None], among: set[asyncio.Task[None]] | None = None) -> None:
+        """Run a task of this pool, which `close` cancels, or waits for when it is `among` the endings."""
+        tasks = self._tasks if among is None else among
         task = asyncio.ensure_future(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)

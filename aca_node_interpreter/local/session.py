@@ -16,6 +16,8 @@ from aca_node_interpreter.local.files import DataDirectory
 from aca_node_interpreter.local.kernel import Kernel, KernelStartError, Outcome
 from aca_node_interpreter.local.launching import Process
 
+_WARM_SECONDS = 10.0
+
 
 @dataclass
 class Session:
@@ -104,6 +106,16 @@ class Session:
         finally:
             self.running -= 1
             self.accessed = time.time()
+
+    async def warm(self) -> None:
+        """Start the process and run a little in it, which compiles much of what every run needs; no use of the session.
+
+        Raises:
+            KernelStartError: it did not start.
+        """
+        async with self._lock:
+            kernel = await self.kernel()
+            await kernel.run("1", timeout=_WARM_SECONDS)
 
     def kill(self) -> None:
         """End the session's process and accept no more runs."""

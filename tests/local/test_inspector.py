@@ -177,9 +177,10 @@ def test_runs_of_both_families_appear_by_themselves(remote: Remote, open_page: O
     expect(run_card(page, 2).locator(".badge")).to_have_text("Failed")
     expect(run_card(page, 2).locator(".stderr")).to_contain_text("TypeError: Cannot read properties of null")
 
-    code = "$$.async(); setTimeout(() => $$.done('late'), 2500)"
+    code = "$$.async(); setTimeout(() => $$.done('late'), 5000)"
     thread = threading.Thread(target=remote.run, args=(code,))
     thread.start()
+    expect(run_card(page, 3).locator(".badge")).to_have_text("Running")
     remote.call(
         "POST", "/executions", version=NEWEST, json={"code": "'queued'", "executionType": "Asynchronous"}
     ).raise_for_status()
@@ -298,6 +299,15 @@ def test_a_session_can_be_stopped(remote: Remote, open_page: OpenPage) -> None:
     page.locator("#confirm").get_by_role("button", name="Stop session").click()
     expect(page.get_by_role("heading", name="No session is alive")).to_be_visible()
     assert remote.call("GET", "/session", version=NEWEST).status_code == 404
+
+
+def test_a_successor_of_the_same_identifier_is_another_session(remote: Remote, open_page: OpenPage) -> None:
+    remote.value("'first session'")
+    page = open_page()
+    expect(run_card(page, 1).locator(".value")).to_have_text("'first session'")
+    remote.call("DELETE", "/session", version=NEWEST).raise_for_status()
+    remote.value("'second session'")
+    expect(run_card(page, 1).locator(".value")).to_have_text("'second session'")
 
 
 def test_looking_keeps_no_session_alive_and_makes_none(
