@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import Enum
@@ -158,12 +159,15 @@ def serve(
             ready_sessions=ready_sessions,
             cooldown=cooldown,
         ) as pool:
+            # Whoever reads what is printed may end the pool at once.
+            ended = _ended_by_signal()
             if as_json:
                 said = {"endpoint": pool.endpoint, "token": pool.token, "token_file": str(pool.token_file)}
                 print(json.dumps({**said, "inspector": pool.inspector, "isolation": pool.isolation}), flush=True)
             else:
                 typer.echo(_greeting(pool, egress=egress))
-            _wait_for_signal()
+            while not ended.wait(1):  # a bounded wait lets Windows deliver Ctrl-C
+                pass
 
 
 @app.command()
@@ -266,14 +270,12 @@ Try it:
 """
 
 
-def _wait_for_signal() -> None:
-    """Return on Ctrl-C or when asked to terminate."""
+def _ended_by_signal() -> threading.Event:
+    """Return an event that Ctrl-C and the wish to terminate set."""
     import signal
-    import threading
 
     ended = threading.Event()
     for name in ("SIGINT", "SIGTERM", "SIGBREAK"):
         if number := getattr(signal, name, None):
             signal.signal(number, lambda *_: ended.set())
-    while not ended.wait(1):  # a bounded wait lets Windows deliver Ctrl-C
-        pass
+    return ended

@@ -274,9 +274,7 @@ class Call:
             file, size = await asyncio.to_thread(session.files.open, folder, name)
         except (OSError, UnicodeError):
             raise _missing(name) from None
-        return StreamingResponse(
-            chunks(file, size), media_type="application/octet-stream", headers={"content-length": str(size)}
-        )
+        return _Download(file, size)
 
     async def delete_file(self) -> Response:
         """Delete one file."""
@@ -418,6 +416,21 @@ def _check_origin(headers: Headers) -> None:
     origin = headers.get("origin")
     if origin is not None and _LOOPBACK.fullmatch(_network_location(origin)) is None:
         raise ApiError(403, "OriginNotAllowed", "The pool does not answer to other origins.")
+
+
+class _Download(StreamingResponse):
+    """The content of a file, which is closed however the transfer ends."""
+
+    def __init__(self, file: BinaryIO, size: int) -> None:
+        self._file = file
+        headers = {"content-length": str(size)}
+        super().__init__(chunks(file, size), media_type="application/octet-stream", headers=headers)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._file.close()
 
 
 class _Timing:

@@ -28,6 +28,10 @@ class LaunchError(Exception):
     """The process did not start; the message says why."""
 
 
+class _HelperLostError(LaunchError):
+    """The helper process ended before it answered."""
+
+
 @dataclass(frozen=True)
 class Launch:
     """How to start a session's first process, which gets its requests on descriptor 3 and replies on 4."""
@@ -155,6 +159,13 @@ class Launcher:
         Raises:
             LaunchError: it did not start.
         """
+        try:
+            return await self._launch(launch, [requests, replies, errors])
+        except _HelperLostError:
+            # Whatever killed it, another one may live.
+            return await self._launch(launch, [requests, replies, errors])
+
+    async def _launch(self, launch: Launch, descriptors: list[int]) -> Process:
         if self._connection is None:
             self.start()
             self.attach()
@@ -162,7 +173,7 @@ class Launcher:
         self._last += 1
         waiting = _Waiting(self._loop.create_future(), self._loop.create_future())
         self._known[self._last] = waiting
-        self._send({"start": self._last, **asdict(launch)}, [requests, replies, errors])
+        self._send({"start": self._last, **asdict(launch)}, descriptors)
         return await waiting.started
 
     def kill(self, identity: int) -> None:
@@ -193,7 +204,7 @@ class Launcher:
             else:
                 waiting.started.set_result(process)
         elif "failed" in message:
-            self._fail(self._known.pop(message["failed"]), message["why"])
+            self._fail(self._known.pop(message["failed"]), LaunchError(message["why"]))
         else:
             self._known.pop(message["ended"]).ended.set_result(message["out_of_memory"])
 
@@ -205,11 +216,11 @@ class Launcher:
         known = list(self._known.values())
         self._known.clear()
         for waiting in known:
-            self._fail(waiting, "the helper process that starts sessions was ended")
+            self._fail(waiting, _HelperLostError("the helper process that starts sessions was ended"))
 
     @staticmethod
-    def _fail(waiting: _Waiting, why: str) -> None:
+    def _fail(waiting: _Waiting, error: LaunchError) -> None:
         if not waiting.started.done():
-            waiting.started.set_exception(LaunchError(why))
+            waiting.started.set_exception(error)
         if not waiting.ended.done():
             waiting.ended.set_result(False)
