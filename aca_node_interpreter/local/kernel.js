@@ -185,6 +185,14 @@
     readyStreams ??= makeStreams();
   }
 
+  function tryMakingStreamsReady() {
+    try {
+      makeStreamsReady();
+    } catch {
+      // The code broke what streams are made of; the next run finds out and tells.
+    }
+  }
+
   function takeStreams() {
     makeStreamsReady();
     const taken = readyStreams;
@@ -242,7 +250,7 @@
       } else {
         waiting = false;
         done = true;
-        setImmediate(makeStreamsReady);
+        setImmediate(tryMakingStreamsReady);
       }
       sendBytes(VALUE, payload);
     }
