@@ -43,7 +43,7 @@ class SessionPool:
     ) -> None:
         self.max_sessions = max_sessions
         self.cooldown = cooldown
-        self._behaviour = behaviour
+        self.behaviour = behaviour
         self.created = time.time()
         self._level = level
         self._host = host
@@ -99,6 +99,11 @@ class SessionPool:
         return self._host.egress
 
     @property
+    def node_version(self) -> str:
+        """The version of Node.js that sessions run."""
+        return self._host.node.version
+
+    @property
     def ready(self) -> int:
         """How many started sessions wait for an identifier."""
         return len(self._ready)
@@ -120,7 +125,7 @@ class SessionPool:
         session = self._sessions.get(identifier)
         if session is None:
             if len(self._sessions) >= self.max_sessions:
-                wish = self._behaviour
+                wish = self.behaviour
                 raise PoolFullError(
                     len(self._sessions), self.max_sessions, status=wish.full_pool, retry_after=wish.retry_after
                 )

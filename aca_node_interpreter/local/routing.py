@@ -10,6 +10,11 @@ from urllib.parse import unquote
 
 INSPECTOR = ".inspector"
 
+NEWEST = "2025-10-02-preview"
+LEGACY_VERSIONS = ("", "2023-08-01-preview", "2024-02-02-preview", "2024-08-02-preview")
+CURRENT_VERSIONS = ("2024-10-02-preview", "2025-02-02-preview", NEWEST)
+"""The api-versions whose answers have the older and the current family's shapes; the empty one is none at all."""
+
 _ROUTES: tuple[tuple[str, str, str], ...] = (
     # The older family.
     ("POST", "execute", "execute_legacy"),

@@ -247,13 +247,7 @@ class LocalPool:
             cooldown=self._cooldown,
             behaviour=self._behaviour,
         )
-        app = PoolApp(
-            pool,
-            token=self.token,
-            endpoint=running.endpoint,
-            node_version=running.host.node.version,
-            behaviour=self._behaviour,
-        )
+        app = PoolApp(pool, token=self.token, endpoint=running.endpoint)
         config = uvicorn.Config(
             app,
             http=BoundedProtocol,

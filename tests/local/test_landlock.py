@@ -21,6 +21,7 @@ from typing import Any
 
 import pytest
 
+import aca_node_interpreter
 from aca_node_interpreter import LocalPool, SessionPoolClient
 from aca_node_interpreter.local.isolation import landlock
 from aca_node_interpreter.local.isolation.levels import Isolation
@@ -34,8 +35,8 @@ NEWEST = 6
 
 LAUNCHER = """
 import json, os, sys
-sys.path.insert(0, sys.argv[1])
-import landlock, seccomp
+sys.path.append(sys.argv[1])
+from aca_node_interpreter.local.isolation import landlock, seccomp
 options = json.loads(sys.argv[2])
 if options["user"] is not None:
     os.setgroups([])
@@ -69,8 +70,8 @@ class Place:
             "read": [*landlock.SYSTEM_READ, *own, str(self.data.parent / "missing")],
             "write": [*landlock.DEVICES, str(self.data)],
         }
-        folder = str(Path(landlock.__file__).parent)
-        start = [sys.executable, "-I", "-S", "-c", LAUNCHER, folder, json.dumps(options)]
+        root = str(Path(aca_node_interpreter.__file__).parents[1])
+        start = [sys.executable, "-I", "-S", "-c", LAUNCHER, root, json.dumps(options)]
         return subprocess.run(
             [*start, str(node.executable), *command],
             cwd=self.data,

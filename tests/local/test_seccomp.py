@@ -17,9 +17,10 @@ from typing import Any, Protocol
 
 import pytest
 
-from aca_node_interpreter.local.isolation import seccomp
+import aca_node_interpreter
 from aca_node_interpreter.local.isolation.bubblewrap import find_programs
-from aca_node_interpreter.local.isolation.seccomp import NUMBERS, REFUSALS, build_filter
+from aca_node_interpreter.local.isolation.seccomp import build_filter
+from aca_node_interpreter.local.isolation.system_calls import FIRST_UNKNOWN, NO_OWNERSHIP, NUMBERS, REFUSALS
 from aca_node_interpreter.local.node import Node, find_node
 from tests.local.remote import unavailable
 
@@ -91,7 +92,7 @@ def number_of(call: str, machine: str) -> int | None:
 
 
 def test_every_numbered_call_is_tested() -> None:
-    without_effect = {call for _reason, _error, calls in seccomp.NO_OWNERSHIP for call in calls}
+    without_effect = {call for _reason, _error, calls in NO_OWNERSHIP for call in calls}
     assert {call for call, _error in REFUSED} | {call for call, *_ in CONDITIONAL} | without_effect == set(NUMBERS)
 
 
@@ -122,13 +123,13 @@ class TestInterpreted:
     def test_all_else_is_allowed(self, machine: str, sockets: bool) -> None:
         program, architecture = build_filter(machine, sockets=sockets), MACHINES[machine]
         listed = {number_of(call, machine) for call in NUMBERS}
-        others = [number for number in range(seccomp.FIRST_UNKNOWN) if number not in listed]
+        others = [number for number in range(FIRST_UNKNOWN) if number not in listed]
         assert {decide(program, architecture, number) for number in others} == {0}
 
     def test_unknown_numbers_do_not_exist(self, machine: str, sockets: bool) -> None:
         program, architecture = build_filter(machine, sockets=sockets), MACHINES[machine]
         x32 = 0x40000000
-        for number in (seccomp.FIRST_UNKNOWN, 512, 547, x32, x32 | 1, x32 | 41, x32 | 520, 0xFFFFFFFF):
+        for number in (FIRST_UNKNOWN, 512, 547, x32, x32 | 1, x32 | 41, x32 | 520, 0xFFFFFFFF):
             assert decide(program, architecture, number) == errno.ENOSYS, number
 
     def test_another_architecture_ends_the_process(self, machine: str, sockets: bool) -> None:
@@ -178,8 +179,8 @@ class Way(Protocol):
 
 LOADER = """
 import os, sys
-sys.path.insert(0, sys.argv[1])
-import seccomp
+sys.path.append(sys.argv[1])
+from aca_node_interpreter.local.isolation import seccomp
 with open(sys.argv[2], 'rb') as file:
     program = file.read()
 if program:
@@ -193,7 +194,7 @@ def way(request: pytest.FixtureRequest, tmp_path: Path) -> Way:
     """Each way to put the filter on a process."""
     if platform.machine() not in MACHINES or sys.platform != "linux":
         unavailable("no filter for this machine")
-    folder = str(Path(seccomp.__file__).parent)
+    root = str(Path(aca_node_interpreter.__file__).parents[1])
     file = tmp_path / "filter"
     bubblewrap = [it for it in find_programs() if ("site-packages" in it) == request.param.startswith("packaged")]
     if request.param != "load" and not bubblewrap:
@@ -205,7 +206,7 @@ def way(request: pytest.FixtureRequest, tmp_path: Path) -> Way:
         file.write_bytes(program or b"")
         with file.open("rb") as opened:
             if request.param == "load":
-                start = [sys.executable, "-I", "-S", "-c", LOADER, folder, str(file)]
+                start = [sys.executable, "-I", "-S", "-c", LOADER, root, str(file)]
             else:
                 start = [
                     bubblewrap[0],

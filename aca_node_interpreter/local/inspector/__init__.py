@@ -55,14 +55,14 @@ def _read(name: str) -> bytes:
     return Path(__file__).with_name(name).read_bytes()
 
 
-def describe_pool(pool: SessionPool, node_version: str) -> dict[str, Any]:
+def describe_pool(pool: SessionPool) -> dict[str, Any]:
     """Shape the pool and its sessions. Times are seconds since the epoch, durations seconds."""
     now = time.time()
     return {
         "now": now,
         "isolation": pool.isolation,
         "egress": pool.egress,
-        "nodeVersion": node_version,
+        "nodeVersion": pool.node_version,
         "maxSessions": pool.max_sessions,
         "readySessions": pool.ready,
         "cooldown": pool.cooldown,
