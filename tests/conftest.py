@@ -5,15 +5,14 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from aca_node_interpreter import LocalPool, NodeSessionsCodeExecutor
-from aca_node_interpreter.errors import LocalPoolError
 from tests.clients import CLIENTS
+from tests.machine import unavailable, why_no_sandbox
 
 SHARED = Path(__file__).parents[2] / "shared"
 
@@ -32,13 +31,6 @@ def client_class(request: pytest.FixtureRequest) -> Any:
     return CLIENTS[request.param]
 
 
-def unavailable(reason: str) -> None:
-    """Skip with a reason; in CI, where everything must run, fail instead."""
-    if os.environ.get("CI"):
-        pytest.fail(f"must run in CI: {reason}")
-    pytest.skip(reason)
-
-
 @pytest.fixture(scope="session")
 def recordings() -> list[dict[str, Any]]:
     """The 42 recorded calls to built-in pools."""
@@ -47,16 +39,6 @@ def recordings() -> list[dict[str, Any]]:
         unavailable("the recordings of the service are not part of the project, and are not on this machine")
     calls: list[dict[str, Any]] = json.loads(file.read_text())
     return [call for call in calls if "CUSTOM" not in call["recording"]]
-
-
-@cache
-def why_no_sandbox() -> str:
-    """Return why bubblewrap can't run here; empty when it can."""
-    try:
-        with LocalPool(isolation="bubblewrap"):
-            return ""
-    except LocalPoolError as error:
-        return str(error)
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import unavailable, why_no_sandbox
+from tests.machine import unavailable, why_no_sandbox
 
 
 @pytest.mark.parametrize(("name", "rows"), [("turn", 5), ("pool", 5)])

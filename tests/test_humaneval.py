@@ -11,7 +11,8 @@ import pytest
 
 from aca_node_interpreter import LocalPool, SessionPoolClient
 from aca_node_interpreter.models import Execution
-from tests.conftest import SHARED, unavailable
+from tests.conftest import SHARED
+from tests.machine import unavailable
 
 PROBLEMS = SHARED / "data" / "humaneval_js.jsonl.gz"
 

@@ -15,7 +15,7 @@ import pytest
 from nbclient import NotebookClient
 
 from aca_node_interpreter import LocalPool
-from tests.conftest import why_no_sandbox
+from tests.machine import why_no_sandbox
 
 FOLDER = Path(__file__).parents[1] / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))

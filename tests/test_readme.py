@@ -13,7 +13,7 @@ import pytest
 from pytest_examples import CodeExample, EvalExample, find_examples
 
 from aca_node_interpreter import LocalPool
-from tests.conftest import unavailable, why_no_sandbox
+from tests.machine import unavailable, why_no_sandbox
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()

@@ -21,7 +21,7 @@ import pytest
 
 from aca_node_interpreter import LocalPool
 from samples import langchain_agent
-from tests.conftest import unavailable, why_no_sandbox
+from tests.machine import unavailable, why_no_sandbox
 from tests.openai_server import CALL_ID, CHAT, RESOURCE, TOKEN, AzureOpenAI, azure_openai, seal
 
 SAMPLES = Path(__file__).parents[1] / "samples"

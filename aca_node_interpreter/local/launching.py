@@ -169,7 +169,7 @@ class Launcher:
         if self._connection is None:
             self.start()
             self.attach()
-        assert self._loop is not None  # noqa: S101
+        assert self._loop is not None  # noqa: S101 - for the type checker
         self._last += 1
         waiting = _Waiting(self._loop.create_future(), self._loop.create_future())
         self._known[self._last] = waiting
@@ -188,7 +188,7 @@ class Launcher:
             self._lost()
 
     def _receive(self) -> None:
-        assert self._connection is not None  # noqa: S101
+        assert self._connection is not None  # noqa: S101 - for the type checker
         received = protocol.receive(self._connection)
         if received is None:
             self._lost()

@@ -1,54 +1,29 @@
-"""One running pool for all tests, and a session of its own for each."""
+"""A session of its own for each test, in the pool of all."""
 
 from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator
-from typing import Literal
 
 import httpx
 import pytest
 
-from aca_node_interpreter.errors import LocalPoolError
 from aca_node_interpreter.local import LocalPool
-from tests.local.remote import Remote, unavailable
-
-
-@pytest.fixture(scope="session")
-def bubblewrap_failure() -> str:
-    """Say why bubblewrap does not run here; empty when it does."""
-    try:
-        with LocalPool(isolation="bubblewrap", ready_sessions=0):
-            return ""
-    except LocalPoolError as error:
-        return str(error)
-
-
-@pytest.fixture(scope="session")
-def isolation(bubblewrap_failure: str) -> Literal["bubblewrap", "none"]:
-    """The strongest isolation that this machine has."""
-    return "none" if bubblewrap_failure else "bubblewrap"
+from tests.local.remote import Remote, http_client
+from tests.machine import unavailable, why_no_sandbox
 
 
 @pytest.fixture
-def needs_bubblewrap(bubblewrap_failure: str) -> None:
+def needs_bubblewrap() -> None:
     """Keep a test for machines that can isolate."""
-    if bubblewrap_failure:
-        unavailable(bubblewrap_failure)
-
-
-@pytest.fixture(scope="session")
-def pool(isolation: Literal["bubblewrap", "none"]) -> Iterator[LocalPool]:
-    """A running pool."""
-    with LocalPool(isolation=isolation) as pool:
-        yield pool
+    if reason := why_no_sandbox():
+        unavailable(reason)
 
 
 @pytest.fixture(scope="session")
 def http(pool: LocalPool) -> Iterator[httpx.Client]:
     """An HTTP client that knows the pool's token."""
-    headers = {"Authorization": f"Bearer {pool.token}"}
-    with httpx.Client(base_url=pool.endpoint, headers=headers, timeout=60) as http:
+    with http_client(pool) as http:
         yield http
 
 

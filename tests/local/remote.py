@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from typing import Any
 
 import httpx
-import pytest
+
+from aca_node_interpreter.local import LocalPool
 
 LEGACY = "2024-02-02-preview"
 CURRENT = "2024-10-02-preview"
 NEWEST = "2025-10-02-preview"
 
 
-def unavailable(reason: str) -> None:
-    """Skip with a reason; in CI, where everything must run, fail instead."""
-    if os.environ.get("CI"):
-        pytest.fail(f"must run in CI: {reason}")
-    pytest.skip(reason)
+def http_client(pool: LocalPool) -> httpx.Client:
+    """Make an HTTP client that knows where the pool is, and its token."""
+    return httpx.Client(base_url=pool.endpoint, headers={"Authorization": f"Bearer {pool.token}"}, timeout=60)
 
 
 @dataclass

@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from aca_node_interpreter.local import Behaviour, LocalPool
-from tests.local.remote import LEGACY, NEWEST, Remote
+from tests.local.remote import LEGACY, NEWEST, Remote, http_client
 
 OTHER = Behaviour(
     values="json",
@@ -32,8 +32,7 @@ OTHER = Behaviour(
 @contextmanager
 def session_of(behaviour: Behaviour, isolation: Any) -> Iterator[Remote]:
     with LocalPool(isolation=isolation, behaviour=behaviour, max_sessions=1) as pool:
-        headers = {"Authorization": f"Bearer {pool.token}"}
-        with httpx.Client(base_url=pool.endpoint, headers=headers, timeout=60) as http:
+        with http_client(pool) as http:
             yield Remote(http, "Some-Session")
 
 

@@ -17,11 +17,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 from aca_node_interpreter.local import LocalPool
-from tests.local.remote import NEWEST, Remote, unavailable
+from tests.local.remote import NEWEST, Remote, http_client
+from tests.machine import unavailable
 
 DESCRIPTION = Path(__file__).parents[2].parent / "shared" / "reference" / "DynamicSessions-2025-10-02-preview.json"
 OPERATIONS = 12
@@ -112,7 +112,7 @@ def contract_pool(isolation: Any) -> Iterator[LocalPool]:
 
 def check(pool: LocalPool, description: dict[str, Any], folder: Path, *, examples: int) -> None:
     """Let schemathesis ask the pool, in a process of its own, and expect that it finds nothing."""
-    with httpx.Client(base_url=pool.endpoint, headers={"Authorization": f"Bearer {pool.token}"}) as http:
+    with http_client(pool) as http:
         known = Remote(http, "contract")
         known.upload("known.txt", b"content")
         body = {"code": "1", "timeoutInSeconds": 9}

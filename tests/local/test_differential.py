@@ -33,7 +33,7 @@ from aca_node_interpreter.local.launching import Launch, Launcher, Process
 from aca_node_interpreter.local.node import Node, find_node
 from tests.local.nel_exclusions import EXCLUDED
 from tests.local.nel_snippets import ALONE, GROUPS, LIMIT, SETTLE, STATE, Snippet, endless
-from tests.local.remote import unavailable
+from tests.machine import unavailable
 
 NEL = "nel@1.3.0"
 AT_ONCE = 4

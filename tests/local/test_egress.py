@@ -29,9 +29,9 @@ from aca_node_interpreter.local.egress_policy import Allowed, Policy
 from aca_node_interpreter.local.host_network import Service
 from aca_node_interpreter.local.isolation.bubblewrap import find_programs
 from aca_node_interpreter.local.node import find_node
-from tests.local.remote import unavailable
 from tests.local.session_network import EVERYONE, As, NetworkDeniedError, session
 from tests.local.test_egress_policy import own_addresses
+from tests.machine import unavailable
 
 NODE = find_node()
 NAMES = {

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from aca_node_interpreter.local.egress_names import Resolver, answer, usable
 from aca_node_interpreter.local.egress_policy import Address, Allowed, Policy, read_address
 from aca_node_interpreter.local.host_network import Service, read_host_network
-from tests.local.remote import unavailable
+from tests.machine import unavailable
 
 REFUSED = """
     0.0.0.0 0.1.2.3 127.0.0.1 127.255.255.254 169.254.169.254 169.254.0.1 10.0.0.1 10.255.255.255 172.16.0.1

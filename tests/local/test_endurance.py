@@ -11,12 +11,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 from aca_node_interpreter.local import LocalPool
 from aca_node_interpreter.local.isolation import cgroups, usage
-from tests.local.remote import Remote
+from tests.local.remote import Remote, http_client
 
 TOGETHER = 4
 
@@ -43,8 +42,7 @@ def standing() -> dict[str, int]:
 
 def use_many(pool: LocalPool, count: int) -> None:
     def use(numbers: range) -> None:
-        headers = {"Authorization": f"Bearer {pool.token}"}
-        with httpx.Client(base_url=pool.endpoint, headers=headers, timeout=60) as http:
+        with http_client(pool) as http:
             for number in numbers:
                 session = Remote(http, f"session-{number}")
                 assert (

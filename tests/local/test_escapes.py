@@ -18,12 +18,13 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
-from tests.conftest import why_no_sandbox
-from tests.local.remote import NEWEST, Remote, unavailable
+from tests.local.remote import NEWEST, Remote
+from tests.machine import unavailable, why_no_sandbox
 
 ORDINARY = 65534
 
@@ -48,21 +49,25 @@ class Scene:
 def python_of(user: int) -> tuple[str, str]:
     """Give a Python that a user may run, and where it finds packages: this one may lie in a home that is closed."""
     packages = os.pathsep.join((str(Path(__file__).parents[2]), *filter(None, sys.path)))
-    identity = {"user": user, "group": user, "extra_groups": []} if user != os.getuid() else {}
     for python in (sys.executable, f"/usr/bin/python3.{sys.version_info.minor}"):
         command = [python, "-c", "import aca_node_interpreter.cli, httptools"]
         with contextlib.suppress(OSError):
-            options = {"env": {"PYTHONPATH": packages}, "capture_output": True, "cwd": "/", **identity}
-            if subprocess.run(command, check=False, **options).returncode == 0:  # type: ignore[call-overload]
+            options = {"env": {"PYTHONPATH": packages}, "capture_output": True, "cwd": "/", **becoming(user)}
+            if subprocess.run(command, check=False, **options).returncode == 0:
                 return python, packages
+    # In CI, too: where a Python lies that only root may run is nothing that CI could install.
     pytest.skip(f"user {user} may not run this Python, nor is there another of its version")
 
 
-def start(command: list[str], user: int, folder: Path, **options: object) -> subprocess.Popen[bytes]:
+def becoming(user: int) -> dict[str, Any]:
+    """Give the options of `subprocess` that start something as that user."""
+    return {} if user == os.getuid() else {"user": user, "group": user, "extra_groups": []}
+
+
+def start(command: list[str], user: int, folder: Path, **options: Any) -> subprocess.Popen[bytes]:
     environment = {"HOME": str(folder), "TMPDIR": str(folder), "PATH": os.environ["PATH"], "SECRET": "of the target"}
     environment["PYTHONPATH"] = python_of(user)[1]
-    identity = {"user": user, "group": user, "extra_groups": []} if user != os.getuid() else {}
-    return subprocess.Popen(command, env=environment, cwd=folder, **identity, **options)  # type: ignore[call-overload, no-any-return]
+    return subprocess.Popen(command, env=environment, cwd=folder, **becoming(user), **options)
 
 
 @contextlib.contextmanager

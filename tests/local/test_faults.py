@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tests.local.remote import unavailable
+from tests.machine import unavailable
 
 PREPARE = """
 import json, resource, sys, httpx

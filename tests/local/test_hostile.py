@@ -18,7 +18,7 @@ from aca_node_interpreter import LocalPool, SessionPoolClient
 from aca_node_interpreter.local import frames, http_protocol
 from aca_node_interpreter.local.directories import make_pool_directory
 from aca_node_interpreter.local.host_network import read_host_network
-from tests.conftest import unavailable, why_no_sandbox
+from tests.machine import unavailable, why_no_sandbox
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,8 @@ from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 from aca_node_interpreter.local import LocalPool
 from aca_node_interpreter.local.executions import MAX_CHARACTERS, MAX_EXECUTIONS, Execution, Executions
 from aca_node_interpreter.local.results import Result
-from tests.local.remote import LEGACY, NEWEST, Remote, unavailable
+from tests.local.remote import LEGACY, NEWEST, Remote, http_client
+from tests.machine import unavailable
 
 expect.set_options(timeout=8000)
 
@@ -51,8 +52,7 @@ def pool(isolation: Literal["bubblewrap", "none"]) -> Iterator[LocalPool]:
 
 @pytest.fixture
 def http(pool: LocalPool) -> Iterator[httpx.Client]:
-    headers = {"Authorization": f"Bearer {pool.token}"}
-    with httpx.Client(base_url=pool.endpoint, headers=headers, timeout=60) as http:
+    with http_client(pool) as http:
         yield http
         for session in http.get("/.inspector/pool").json()["sessions"]:
             Remote(http, session["identifier"]).call("DELETE", "/session", version=NEWEST)
@@ -314,7 +314,7 @@ def test_looking_keeps_no_session_alive_and_makes_none(
     isolation: Literal["bubblewrap", "none"], open_page: OpenPage
 ) -> None:
     with LocalPool(isolation=isolation, cooldown=3) as pool:
-        with httpx.Client(base_url=pool.endpoint, headers={"Authorization": f"Bearer {pool.token}"}) as http:
+        with http_client(pool) as http:
             remote = Remote(http, "my-session")
             remote.value("fs.writeFileSync('/mnt/data/a.txt', 'a')")
             began = time.monotonic()

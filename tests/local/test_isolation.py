@@ -8,7 +8,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,7 +20,8 @@ from aca_node_interpreter.errors import LocalPoolError
 from aca_node_interpreter.local import LocalPool
 from aca_node_interpreter.local.isolation import seatbelt
 from aca_node_interpreter.local.isolation.levels import Isolation
-from tests.local.remote import NEWEST, Remote, unavailable
+from tests.local.remote import NEWEST, Remote, http_client
+from tests.machine import unavailable
 
 
 @pytest.fixture(scope="module")
@@ -29,8 +29,7 @@ def open_pool() -> Iterator[httpx.Client]:
     """A pool without any isolation."""
     with LocalPool(isolation="none") as pool:
         assert pool.isolation == "none"
-        headers = {"Authorization": f"Bearer {pool.token}"}
-        with httpx.Client(base_url=pool.endpoint, headers=headers, timeout=60) as http:
+        with http_client(pool) as http:
             yield http
 
 
@@ -109,27 +108,6 @@ def test_there_are_no_rights_to_win_back(needs_bubblewrap: None, remote: Remote)
     assert "NoNewPrivs:\\t1" in status
     nested = "child_process.spawnSync('unshare', ['-U', 'true']).status"
     assert remote.value(nested) != "0"
-
-
-def test_a_daemon_ends_with_its_session(needs_bubblewrap: None, remote: Remote) -> None:
-    mark = f"4{os.getpid()}"
-    remote.value(f"child_process.spawn('sleep', ['{mark}'], {{detached: true, stdio: 'ignore'}}).unref(); 1")
-    assert sleeping(mark)
-    remote.call("DELETE", "/session", version=NEWEST)
-    deadline = time.monotonic() + 5
-    while sleeping(mark):
-        assert time.monotonic() < deadline
-
-
-def sleeping(mark: str) -> bool:
-    """Tell whether a process on this machine was started with `mark`."""
-    for file in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            if file.read_bytes().split(b"\0")[:2] == [b"sleep", mark.encode()]:
-                return True
-        except OSError:
-            continue
-    return False
 
 
 @pytest.mark.parametrize("isolation", ["bubblewrap", "landlock", "none"])
@@ -217,8 +195,7 @@ def test_landlock_refuses_egress_that_it_can_not_filter() -> None:
 
 @contextmanager
 def connected(pool: LocalPool) -> Iterator[Remote]:
-    headers = {"Authorization": f"Bearer {pool.token}"}
-    with httpx.Client(base_url=pool.endpoint, headers=headers, timeout=60) as http:
+    with http_client(pool) as http:
         yield Remote(http, "some-session")
 
 

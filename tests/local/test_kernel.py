@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import httpx
 import pytest
 
 from aca_node_interpreter.local import LocalPool
 from aca_node_interpreter.local.behaviour import Behaviour
-from tests.local.remote import Remote
+from tests.local.remote import Remote, http_client
 
 VALUES = [
     ("1+3", "4"),
@@ -187,8 +186,7 @@ def test_much_output_arrives_whole(remote: Remote) -> None:
 
 def test_primitives_travel_as_json_when_asked_to(isolation: Any) -> None:
     with LocalPool(isolation=isolation, behaviour=Behaviour(values="json")) as pool:
-        headers = {"Authorization": f"Bearer {pool.token}"}
-        with httpx.Client(base_url=pool.endpoint, headers=headers) as http:
+        with http_client(pool) as http:
             remote = Remote(http, "json-values")
             values = [remote.value(code) for code in ("4", "1.5", "true", "null", "'text'", "[1]", "NaN", "undefined")]
     assert values == [4, 1.5, True, None, "text", "[ 1 ]", "NaN", ""]

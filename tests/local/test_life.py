@@ -14,12 +14,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 from aca_node_interpreter.errors import LocalPoolError
 from aca_node_interpreter.local import LocalPool
-from tests.local.remote import Remote
+from tests.local.remote import Remote, http_client
 
 
 @pytest.fixture
@@ -61,8 +60,7 @@ def count_descriptors() -> int:
 
 
 def use(pool: LocalPool) -> None:
-    headers = {"Authorization": f"Bearer {pool.token}"}
-    with httpx.Client(base_url=pool.endpoint, headers=headers, timeout=60) as http:
+    with http_client(pool) as http:
         assert (
             Remote(http, "life").value(
                 "fs.mkdirSync('/mnt/data/a/b', {recursive: true}); fs.chmodSync('/mnt/data/a', 0); 1"
@@ -90,8 +88,7 @@ def test_stopping_leaves_nothing_and_the_pool_starts_again(scratch: Path, isolat
 
 def test_stopping_ends_what_runs(scratch: Path, isolation: Any) -> None:
     with LocalPool(isolation=isolation) as pool:
-        headers = {"Authorization": f"Bearer {pool.token}"}
-        http = httpx.Client(base_url=pool.endpoint, headers=headers, timeout=60)
+        http = http_client(pool)
         thread = threading.Thread(target=lambda: answers.append(Remote(http, "life").run("while (true) {}")))
         answers: list[dict[str, Any]] = []
         thread.start()
@@ -106,8 +103,7 @@ def test_stopping_ends_what_runs(scratch: Path, isolation: Any) -> None:
 
 def test_stopping_waits_for_nobody(isolation: Any, caplog: pytest.LogCaptureFixture) -> None:
     with LocalPool(isolation=isolation) as pool:
-        headers = {"Authorization": f"Bearer {pool.token}"}
-        with httpx.Client(base_url=pool.endpoint, headers=headers, timeout=60) as http:
+        with http_client(pool) as http:
             Remote(http, "life").value("fs.writeFileSync('/mnt/data/big', Buffer.alloc(64 << 20))")
         query = "?api-version=2025-10-02-preview&identifier=life HTTP/1.1\r\n"
         head = f"{query}Host: localhost\r\nAuthorization: Bearer {pool.token}\r\n"
@@ -205,8 +201,7 @@ def test_a_pool_whose_helper_was_killed_starts_another(scratch: Path, isolation:
         helpers = [pid for pid in processes(scratch) if "launcher" in Path(f"/proc/{pid}/cmdline").read_text()]
         assert len(helpers) == 1
         os.kill(int(helpers[0]), signal.SIGKILL)
-        headers = {"Authorization": f"Bearer {pool.token}"}
-        with httpx.Client(base_url=pool.endpoint, headers=headers, timeout=60) as http:
+        with http_client(pool) as http:
             assert Remote(http, "another").run("1")["status"] in ("Succeeded", "Failed")
             assert Remote(http, "another").value("1") == "1"
             assert Remote(http, "life").value("fs.existsSync('/mnt/data/a')") == "true"

@@ -14,7 +14,8 @@ import pytest
 from aca_node_interpreter.local import LocalPool
 from aca_node_interpreter.local.isolation import cgroups, usage
 from aca_node_interpreter.local.isolation.limits import Limits
-from tests.local.remote import Remote, unavailable
+from tests.local.remote import Remote, http_client
+from tests.machine import unavailable
 
 MEBIBYTE = 1 << 20
 LIMITS = Limits(memory=256 * MEBIBYTE, processes=64, data=96 * MEBIBYTE, tmp=16 * MEBIBYTE, open_files=128)
@@ -31,8 +32,7 @@ def limited(request: pytest.FixtureRequest, isolation: Any) -> Iterator[httpx.Cl
             patch.setattr(cgroups, "find", lambda: None)
         pool.start()
     with pool:
-        headers = {"Authorization": f"Bearer {pool.token}"}
-        with httpx.Client(base_url=pool.endpoint, headers=headers, timeout=60) as http:
+        with http_client(pool) as http:
             yield http
 
 
@@ -138,8 +138,7 @@ def test_tmp_and_shared_memory(session: Remote, isolation: str) -> None:
 
 def test_cpu_time(isolation: Any) -> None:
     with LocalPool(isolation=isolation, limits=Limits(cpu_seconds=1)) as pool:
-        headers = {"Authorization": f"Bearer {pool.token}"}
-        with httpx.Client(base_url=pool.endpoint, headers=headers, timeout=60) as http:
+        with http_client(pool) as http:
             run = Remote(http, "busy-session").run("while (true) {}", timeoutInSeconds=20)
             assert run["stderr"] == "Execution aborted"
 
@@ -148,7 +147,6 @@ def test_groups_are_removed(isolation: Any) -> None:
     place = cgroups.find()
     if place is None:
         unavailable("this process may not make control groups here")
-        return
     mark = f"aca-node-{os.getpid()}-"
     before = {group for directory in place.directories for group in directory.glob(f"{mark}*")}
     with LocalPool(isolation=isolation):
@@ -161,7 +159,6 @@ def test_a_killed_pools_groups_are_removed_by_the_next() -> None:
     place = cgroups.find()
     if place is None:
         unavailable("this process may not make control groups here")
-        return
     child = os.fork()
     if child == 0:
         place.make(memory=MEBIBYTE, processes=10)

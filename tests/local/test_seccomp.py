@@ -22,7 +22,7 @@ from aca_node_interpreter.local.isolation.bubblewrap import find_programs
 from aca_node_interpreter.local.isolation.seccomp import build_filter
 from aca_node_interpreter.local.isolation.system_calls import FIRST_UNKNOWN, NO_OWNERSHIP, NUMBERS, REFUSALS
 from aca_node_interpreter.local.node import Node, find_node
-from tests.local.remote import unavailable
+from tests.machine import unavailable
 
 MACHINES = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 GARBAGE = 0xDEADBEEF << 32

@@ -12,15 +12,14 @@ from typing import Any
 import httpx
 
 from aca_node_interpreter.local import LocalPool
-from tests.local.remote import NEWEST, Remote
+from tests.local.remote import NEWEST, Remote, http_client
 
 
 @contextmanager
 def running(**options: Any) -> Iterator[httpx.Client]:
     """Give the HTTP client of a pool of its own."""
     with LocalPool(**options) as pool:
-        headers = {"Authorization": f"Bearer {pool.token}"}
-        with httpx.Client(base_url=pool.endpoint, headers=headers, timeout=60) as http:
+        with http_client(pool) as http:
             yield http
 
 

@@ -257,7 +257,7 @@ def _become(wish: dict[str, Any], descriptors: list[int], status: socket.socket)
     executable = command[0]
     if wish["arguments"]:
         command[0] = os.path.basename(executable)
-    os.execve(executable, command, wish["environment"])  # noqa: S606
+    os.execve(executable, command, wish["environment"])  # noqa: S606 - there is no shell to avoid
 
 
 def _supervise_child() -> None:

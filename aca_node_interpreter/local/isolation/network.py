@@ -106,13 +106,13 @@ def _unshare(namespaces: int) -> None:
 
 def _write(path: str, text: str) -> None:
     # Not pathlib: the launcher would start more slowly for it.
-    with open(path, "wb") as file:  # noqa: PTH123
+    with open(path, "wb") as file:
         file.write(text.encode())
 
 
 def _has_ipv6() -> bool:
     # Empty or missing where the kernel has no IPv6 or it is switched off: otherwise `lo` has its address.
-    with contextlib.suppress(OSError), open("/proc/self/net/if_inet6", "rb") as addresses:  # noqa: PTH123
+    with contextlib.suppress(OSError), open("/proc/self/net/if_inet6", "rb") as addresses:
         return bool(addresses.read())
     return False
 
