@@ -29,6 +29,7 @@ from aca_node_interpreter.local.isolation.limits import Limits
 from aca_node_interpreter.local.kernel import Kernel
 from aca_node_interpreter.local.launching import Launcher
 from aca_node_interpreter.local.node import INSTALL_HINT, find_node
+from aca_node_interpreter.local.session import make_directories
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -277,8 +278,7 @@ class LocalPool:
         await serving
 
     async def _choose_level(self, running: _Running, directory: Path) -> Level:
-        for name in ("data", "home"):
-            (directory / name).mkdir(parents=True)
+        make_directories(directory)
 
         async def attempt(level: Level) -> None:
             kernel = await Kernel.start(level.launch(directory), running.launcher)

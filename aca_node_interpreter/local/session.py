@@ -36,11 +36,8 @@ class Session:
     closed: bool = False
 
     def __post_init__(self) -> None:
-        data, home = self.directory / "data", self.directory / "home"
-        data.mkdir(parents=True)
-        home.mkdir()
-        self.written_directories = (data, home)
-        self.files = DataDirectory(data)
+        make_directories(self.directory)
+        self.files = DataDirectory(self.directory / "data")
         self._lock = asyncio.Lock()
         self._starting: asyncio.Task[Kernel] | None = None
 
@@ -71,10 +68,9 @@ class Session:
         if kernel is not None:
             kernel.abort(reason)
 
-    async def shrink(self, most: int) -> None:
-        """Remove the newest of the session's files until the others take at most `most` bytes."""
-        for directory in self.written_directories:
-            await _in_thread(functools.partial(DataDirectory(directory).shrink, most))
+    async def shrink(self, name: str, most: int) -> None:
+        """Remove the newest files of one of the session's directories until the others take at most `most` bytes."""
+        await _in_thread(functools.partial(DataDirectory(self.directory / name).shrink, most))
 
     async def _start(self) -> Kernel:
         kernel = await self.start_kernel(self.directory)
@@ -114,6 +110,8 @@ class Session:
             KernelStartError: it did not start.
         """
         async with self._lock:
+            if self.closed:
+                return
             kernel = await self.kernel()
             await kernel.run("1", timeout=_WARM_SECONDS)
 
@@ -133,6 +131,12 @@ class Session:
             if kernel is not None:
                 await kernel.gone()
         await _in_thread(lambda: remove_tree(self.directory))
+
+
+def make_directories(session: Path) -> None:
+    """Make a session's directory with the three that its code writes to: `data`, `home` and `tmp`."""
+    for name in ("data", "home", "tmp"):
+        (session / name).mkdir(parents=True)
 
 
 async def _in_thread(function: Callable[[], None]) -> None:

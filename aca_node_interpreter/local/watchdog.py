@@ -6,6 +6,7 @@ Disks always; memory and processes where no control group holds them.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -30,7 +31,9 @@ class Watchdog:
     def __init__(self, directory: Path, limits: Limits, *, has_groups: bool) -> None:
         self._directory = directory
         self._limits = limits
+        self._device = directory.stat().st_dev
         self._has_groups = has_groups
+        self._quotas = {"data": limits.data, "home": limits.data, "tmp": limits.tmp}
         self._free = self._free_inodes = self._ticks = 0
         self._look_at_disk()
 
@@ -38,24 +41,27 @@ class Watchdog:
         """Look until cancelled."""
         while True:
             await asyncio.sleep(_TICK_SECONDS)
-            live = [session for session in sessions() if session.process is not None]
-            if not self._has_groups:
-                await self._check_processes(live)
-            if self._grew():
-                for session in live:
-                    await self._check_disk(session)
-                self._look_at_disk()
+            # Whatever one look meets, no descriptors or no threads left: nobody else would look.
+            with contextlib.suppress(OSError, RuntimeError):
+                await self._look([session for session in sessions() if session.process is not None])
 
-    async def _check_processes(self, sessions: list[Session]) -> None:
-        for session in sessions:
-            process = session.process
-            if process is None:
-                continue
-            used = await asyncio.to_thread(usage.measure, process.pid)
-            if used.memory > self._limits.memory:
-                session.abort(OUT_OF_MEMORY)
-            elif used.processes > self._limits.processes:
-                session.abort(_TOO_MANY_PROCESSES)
+    async def _look(self, live: list[Session]) -> None:
+        if not self._has_groups:
+            await asyncio.gather(*map(self._check_processes, live))
+        if self._grew():
+            # Together, because a session can make one that takes long.
+            await asyncio.gather(*map(self._check_disk, live))
+            self._look_at_disk()
+
+    async def _check_processes(self, session: Session) -> None:
+        process = session.process
+        if process is None:
+            return
+        used = await asyncio.to_thread(usage.measure, process.pid)
+        if used.memory > self._limits.memory:
+            session.abort(OUT_OF_MEMORY)
+        elif used.processes > self._limits.processes:
+            session.abort(_TOO_MANY_PROCESSES)
 
     def _grew(self) -> bool:
         """Tell whether so much was written since the last look that a session could be over its limit."""
@@ -76,12 +82,17 @@ class Watchdog:
         process = session.process
         if process is None:
             return
-        over = await asyncio.to_thread(self._over_quota, session, process.pid)
+        directories = [session.directory / name for name in self._quotas]
+        try:
+            sizes = await asyncio.to_thread(usage.disk_bytes, directories)
+            hidden = await asyncio.to_thread(usage.deleted_bytes, process.pid, self._device)
+        except FileNotFoundError:
+            return  # the session has ended
+        if sizes is None:
+            # A tree that can't be measured is one that was made so.
+            sizes = [quota + 1 for quota in self._quotas.values()]
+        over = [name for (name, quota), size in zip(self._quotas.items(), sizes, strict=True) if size + hidden > quota]
         if over:
             session.abort(_DISK_FULL)
-            await session.shrink(self._limits.data)
-
-    def _over_quota(self, session: Session, pid: int) -> bool:
-        sizes = [usage.disk_bytes(directory) for directory in session.written_directories]
-        hidden = usage.deleted_bytes(pid, self._directory.stat().st_dev)
-        return any(size is None or size + hidden > self._limits.data for size in sizes)
+        for name in over:
+            await session.shrink(name, self._quotas[name])

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import subprocess
+import sys
+import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +107,65 @@ def test_disk(session: Remote, place: str) -> None:
     assert session.value("fs.readFileSync('/mnt/data/kept.txt', 'utf8')") == "'kept'"
 
 
+def test_a_session_that_vanishes_while_it_is_looked_at_blinds_nobody(
+    isolation: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, looks = usage.disk_bytes, 0
+
+    def look(directories: Sequence[Path]) -> list[int] | None:
+        nonlocal looks
+        looks += 1
+        return real([directories[0] / "gone"] if looks == 1 else directories)
+
+    monkeypatch.setattr(usage, "disk_bytes", look)
+    with LocalPool(isolation=isolation, limits=LIMITS) as pool, http_client(pool) as http:
+        run = Remote(http, "some-session").run(FILL.replace("%s", "/mnt/data"), timeoutInSeconds=6)
+    assert looks > 1
+    assert "more than fits" in run["stderr"]
+
+
+@pytest.fixture(params=["with du", "without"])
+def du(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    if request.param == "without":
+        monkeypatch.setenv("PATH", "")
+
+
+def test_what_takes_room_on_the_disk(du: None, tmp_path: Path) -> None:
+    one, other = tmp_path / "one", tmp_path / "other"
+    (one / "folder").mkdir(parents=True)
+    (one / "folder" / "file").write_bytes(bytes(3_000_000))
+    (one / "link").symlink_to("/usr")
+    with (one / "sparse").open("wb") as sparse:
+        sparse.truncate(1 << 30)
+    other.mkdir()
+    for number in range(300):
+        (other / str(number)).touch()
+    sizes = usage.disk_bytes([one, other])
+    assert sizes is not None
+    assert 3_000_000 <= sizes[0] < 3_100_000
+    # A file without content counts as a block.
+    assert 300 <= sizes[1] / os.statvfs(other).f_bsize < 310
+    with pytest.raises(FileNotFoundError):
+        usage.disk_bytes([tmp_path / "gone"])
+
+
+# Python has threads and warns; the child does nothing that another thread could hold up.
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_folders_that_hide_what_is_in_them_can_not_be_measured(du: None) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        secret = Path(folder, "secret")
+        secret.mkdir()
+        secret.chmod(0)
+        Path(folder).chmod(0o755)
+        child = os.fork()
+        if child == 0:
+            # Nothing is hidden from root.
+            with contextlib.suppress(PermissionError):
+                os.setuid(65534)
+            os._exit(usage.disk_bytes([Path(folder)]) is not None)
+        assert os.waitpid(child, 0)[1] == 0
+
+
 def test_disk_that_is_hidden_in_deleted_files(session: Remote) -> None:
     run = session.run(
         """$$.async(); var open = [], mb = Buffer.alloc(8 << 20, 1);
@@ -114,17 +177,15 @@ def test_disk_that_is_hidden_in_deleted_files(session: Remote) -> None:
     assert "more than fits" in run["stderr"]
 
 
-def test_many_small_files_count_a_block_each(tmp_path: Path) -> None:
-    for number in range(300):
-        (tmp_path / str(number)).touch()
-    used = usage.disk_bytes(tmp_path)
-    assert used is not None
-    assert used >= 300 * os.statvfs(tmp_path).f_bsize
-
-
 def test_open_files(session: Remote) -> None:
     run = session.run("for (let i = 0; i < 200; i++) fs.openSync('/dev/null')")
     assert "EMFILE" in run["stderr"]
+
+
+def test_tmp_without_a_mount() -> None:
+    with LocalPool(isolation="none", limits=LIMITS) as pool, http_client(pool) as http:
+        run = Remote(http, "some-session").run(FILL.replace("%s", "${os.tmpdir()}"), timeoutInSeconds=20)
+    assert "more than fits" in run["stderr"]
 
 
 def test_tmp_and_shared_memory(session: Remote, isolation: str) -> None:
@@ -159,11 +220,9 @@ def test_a_killed_pools_groups_are_removed_by_the_next() -> None:
     place = cgroups.find()
     if place is None:
         unavailable("this process may not make control groups here")
-    child = os.fork()
-    if child == 0:
-        place.make(memory=MEBIBYTE, processes=10)
-        os._exit(0)
-    os.waitpid(child, 0)
+    make = "import os; from aca_node_interpreter.local.isolation import cgroups; print(os.getpid())\n"
+    make += "cgroups.find().make(memory=1 << 20, processes=10)"
+    child = subprocess.run([sys.executable, "-c", make], capture_output=True, text=True, check=True).stdout.strip()
     left = [group for directory in place.directories for group in directory.glob(f"aca-node-{child}-*")]
     assert left
     place.remove_abandoned()

@@ -39,7 +39,6 @@ class Unmounted:
     def launch(self, session: Path) -> Launch:
         """Word the start of the session that owns the directory `session`."""
         own = {name: session / name for name in ("data", "home", "tmp")}
-        own["tmp"].mkdir(exist_ok=True)
         restricted = self.name == "landlock"
         command = [str(self._host.node.executable), *self._host.kernel_arguments(str(KERNEL))]
         if self.name == "sandbox-exec":

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import shutil
 import stat
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-_DU_SECONDS = 60
+_DU_SECONDS = 20
 
 
 @dataclass(frozen=True)
@@ -67,23 +69,45 @@ def deleted_bytes(root: int, device: int) -> int:
     return sum(sizes.values())
 
 
-def disk_bytes(directory: Path) -> int | None:
-    """Tell what lies below a directory, in bytes on disk; `None` where it could not be found out in time.
+def disk_bytes(directories: Sequence[Path]) -> list[int] | None:
+    """Tell what lies below each directory, in bytes on disk; `None` where it can't be found out, or not in time.
 
     A file of no or few bytes counts as a block of the file system, so that many small ones can't take all inodes. It
     takes a while: to be called in a thread.
+
+    Raises:
+        OSError: there is no such directory.
     """
-    block = os.statvfs(directory).f_bsize
-    figures = []
-    for options in (["-k"], ["--inodes"]):
-        command = ["du", "-s", *options, "--", str(directory)]
-        try:
-            # Its exit status tells of files that vanished meanwhile.
-            answer = subprocess.run(command, capture_output=True, timeout=_DU_SECONDS, check=False).stdout
-            figures.append(int(answer.split()[0]))
-        except (OSError, subprocess.TimeoutExpired, ValueError, IndexError):
-            # Not every system's knows `--inodes`.
-            figures.append(0 if figures else -1)
-    if figures[0] < 0:
+    block = os.statvfs(directories[0]).f_bsize
+    if shutil.which("du") is None:
+        return _walk(directories, block)
+    kibibytes = _du(directories, "-k")
+    # Not every system's knows the option.
+    entries = _du(directories, "--inodes") or [0] * len(directories)
+    return kibibytes and [max(size << 10, count * block) for size, count in zip(kibibytes, entries, strict=True)]
+
+
+def _du(directories: Sequence[Path], option: str) -> list[int] | None:
+    # Not in this process: a session can make trees that take seconds.
+    command = ["du", "-s", option, "--", *map(str, directories)]
+    environment = {**os.environ, "LC_ALL": "C"}
+    try:
+        done = subprocess.run(command, env=environment, capture_output=True, timeout=_DU_SECONDS, check=False)
+        figures = [int(line.split()[0]) for line in done.stdout.splitlines()]
+    except (OSError, subprocess.TimeoutExpired, ValueError, IndexError):
         return None
-    return max(figures[0] << 10, figures[1] * block)
+    # Files that vanished meanwhile are none; folders that may not be read hide what is in them.
+    hides = b"Permission denied" in done.stderr
+    return figures if len(figures) == len(directories) and not hides else None
+
+
+def _walk(directories: Sequence[Path], block: int) -> list[int] | None:
+    hidden: list[OSError] = []
+    sizes = []
+    for directory in directories:
+        sizes.append(0)
+        for folder, _, names in os.walk(directory, onerror=hidden.append):
+            for name in (".", *names):
+                with contextlib.suppress(OSError):
+                    sizes[-1] += max(Path(folder, name).lstat().st_blocks * 512, block)
+    return None if any(isinstance(error, PermissionError) for error in hidden) else sizes
