@@ -162,10 +162,10 @@ def serve(
             # Whoever reads what is printed may end the pool at once.
             ended = _ended_by_signal()
             if as_json:
-                said = {"endpoint": pool.endpoint, "token": pool.token, "token_file": str(pool.token_file)}
-                print(json.dumps({**said, "inspector": pool.inspector, "isolation": pool.isolation}), flush=True)
+                told = ("endpoint", "token", "token_file", "inspector", "isolation", "egress")
+                print(json.dumps({name: str(getattr(pool, name)) for name in told}), flush=True)
             else:
-                typer.echo(_greeting(pool, egress=egress))
+                typer.echo(_greeting(pool))
             while not ended.wait(1):  # a bounded wait lets Windows deliver Ctrl-C
                 pass
 
@@ -250,10 +250,9 @@ def _fail(message: str) -> NoReturn:
     raise typer.Exit(2)
 
 
-def _greeting(pool: LocalPool, *, egress: bool) -> str:
-    switch = "on" if egress else "off"
+def _greeting(pool: LocalPool) -> str:
     return f"""\
-The session pool is at {pool.endpoint} (isolation: {pool.isolation}, egress {switch}). Ctrl-C ends it.
+The session pool is at {pool.endpoint} (isolation: {pool.isolation}, egress: {pool.egress}). Ctrl-C ends it.
 Its token is in {pool.token_file}, which only you can read. To watch it, open
 
   {pool.inspector}

@@ -96,7 +96,7 @@ class SessionPool:
     @property
     def egress(self) -> Egress:
         """What sessions reach of the network."""
-        return self._host.egress
+        return self._level.egress
 
     @property
     def node_version(self) -> str:

@@ -123,6 +123,11 @@ class LocalPool:
         return self._started.level.name
 
     @property
+    def egress(self) -> Egress:
+        """What sessions reach of the network: `off`, `filtered` or `host`; without isolation always `host`."""
+        return self._started.level.egress
+
+    @property
     def node_version(self) -> str:
         """The version of Node.js that the sessions run."""
         return self._started.host.node.version

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import re
+import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import pytest
 
+from aca_node_interpreter.local import answers
 from tests.local.remote import CURRENT, LEGACY, NEWEST, Remote
 
 STAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{7}Z")
@@ -221,3 +224,22 @@ def test_folders_without_end_cost_the_pool_nothing(remote: Remote) -> None:
     answer = remote.call("GET", "/files", version=NEWEST, params={"recursive": "true"})
     assert answer.status_code == 200
     assert len(answer.json()["value"]) == 65
+
+
+def test_a_listing_is_worded_beside_the_loop_and_entry_by_entry(
+    remote: Remote, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Hundreds of thousands of files would otherwise keep everybody else waiting for seconds."""
+    encoded: list[tuple[str, Any]] = []
+    encode = answers._encode
+
+    def watch(body: Any) -> str:
+        encoded.append((threading.current_thread().name, body))
+        return encode(body)
+
+    remote.value("for (let i = 0; i < 20; i++) fs.writeFileSync(`/mnt/data/${i}`, '')")
+    monkeypatch.setattr(answers, "_encode", watch)
+    assert len(remote.names()) == 20
+    assert len(encoded) == 21
+    assert "aca-node-pool" not in {thread for thread, _ in encoded}
+    assert all(len(body.get("value", ())) == 0 for _, body in encoded)

@@ -18,7 +18,7 @@ import pytest
 
 from aca_node_interpreter.errors import LocalPoolError
 from aca_node_interpreter.local import LocalPool
-from aca_node_interpreter.local.isolation import seatbelt
+from aca_node_interpreter.local.isolation import seatbelt, seccomp
 from aca_node_interpreter.local.isolation.levels import Isolation
 from tests.local.remote import NEWEST, Remote, http_client
 from tests.machine import unavailable
@@ -62,6 +62,21 @@ def listener() -> Iterator[int]:
 
 def test_the_level_in_force_is_told(needs_bubblewrap: None, pool: LocalPool) -> None:
     assert pool.isolation == "bubblewrap"
+
+
+def test_the_egress_in_force_is_told(needs_bubblewrap: None, pool: LocalPool) -> None:
+    assert pool.egress == "off"
+    with LocalPool(egress=True) as filtered, LocalPool(isolation="none") as open_pool:
+        assert (filtered.egress, open_pool.egress) == ("filtered", "host")
+
+
+def test_a_machine_without_a_filter_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(**options: bool) -> bytes:
+        raise ValueError("There is no system-call filter for riscv64")
+
+    monkeypatch.setattr(seccomp, "build_filter", refuse)
+    with pytest.raises(LocalPoolError, match=r"bubblewrap: There is no system-call filter.*landlock: There is no"):
+        LocalPool().start()
 
 
 def test_the_hosts_files_are_absent(needs_bubblewrap: None, remote: Remote, exposed: Remote, tmp_path: Path) -> None:

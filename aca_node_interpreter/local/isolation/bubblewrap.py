@@ -12,7 +12,7 @@ import shutil
 from pathlib import Path
 
 from aca_node_interpreter.local.isolation import seccomp
-from aca_node_interpreter.local.isolation.host import KERNEL, Host
+from aca_node_interpreter.local.isolation.host import KERNEL, Egress, Host
 from aca_node_interpreter.local.launching import Launch
 
 DATA = "/mnt/data"
@@ -44,6 +44,11 @@ class Bubblewrap:
         self._options = options
         self._support = host.support / "bubblewrap"
         self._filter = self._support / "filter.bpf"
+
+    @property
+    def egress(self) -> Egress:
+        """What sessions reach of the network."""
+        return self._host.egress
 
     def prepare(self) -> None:
         """Write what the sessions share; to be called once."""

@@ -10,7 +10,7 @@ from typing import Literal, Protocol
 from aca_node_interpreter.errors import LocalPoolError
 from aca_node_interpreter.local.isolation import landlock
 from aca_node_interpreter.local.isolation.bubblewrap import Bubblewrap, find_programs
-from aca_node_interpreter.local.isolation.host import Host
+from aca_node_interpreter.local.isolation.host import Egress, Host
 from aca_node_interpreter.local.isolation.unmounted import Unmounted
 from aca_node_interpreter.local.kernel import KernelStartError
 from aca_node_interpreter.local.launching import Launch
@@ -30,8 +30,16 @@ class Level(Protocol):
     def name(self) -> str:
         """One of `LEVELS`."""
 
+    @property
+    def egress(self) -> Egress:
+        """What sessions really reach of the network, whatever was asked for."""
+
     def prepare(self) -> None:
-        """Write what the sessions share; harmless when it is there."""
+        """Write what the sessions share; harmless when it is there.
+
+        Raises:
+            ValueError: there is no system-call filter for this machine.
+        """
 
     def launch(self, session: Path) -> Launch:
         """Word the start of the session that owns the directory `session`."""
@@ -71,7 +79,8 @@ async def choose(names: tuple[Isolation, ...], host: Host, attempt: Callable[[Le
                     reason = str(error)
                 else:
                     return level
-        except LocalPoolError as error:
+        except (LocalPoolError, ValueError) as error:
+            # The system-call filter knows two machines only.
             reason = str(error)
         reasons.append(f"{name}: {reason}")
     ways_out = "" if "none" in names else '; or pass isolation="none" to run code without any isolation'

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from aca_node_interpreter.local.isolation import landlock, seatbelt, seccomp
-from aca_node_interpreter.local.isolation.host import KERNEL, Host
+from aca_node_interpreter.local.isolation.host import KERNEL, Egress, Host
 from aca_node_interpreter.local.launching import Launch
 
 _DATA_SHIM = KERNEL.with_name("data_directory.js")
@@ -26,6 +26,11 @@ class Unmounted:
         self._support = host.support / "unmounted"
         self._filter = self._support / "filter.bpf"
         self._has_network = host.egress == "host"
+
+    @property
+    def egress(self) -> Egress:
+        """What sessions reach of the network: all of it where nothing holds them."""
+        return "host" if self.name == "none" else self._host.egress
 
     def prepare(self) -> None:
         """Write what the sessions share; to be called once."""
