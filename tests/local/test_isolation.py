@@ -90,7 +90,16 @@ def test_the_hosts_files_are_absent(needs_bubblewrap: None, remote: Remote, expo
 
 
 def test_the_system_is_read_only(needs_bubblewrap: None, remote: Remote) -> None:
-    for path in ("/usr/x", "/opt/aca-node/bin/npm", "/opt/aca-node/kernel.js", "/etc/passwd", "/bin/sh"):
+    for path in (
+        "/x",
+        "/dev/x",
+        "/mnt/x",
+        "/usr/x",
+        "/opt/aca-node/bin/npm",
+        "/opt/aca-node/kernel.js",
+        "/etc/passwd",
+        "/bin/sh",
+    ):
         assert remote.run(f"fs.appendFileSync('{path}', 'x')")["status"] == "Failed", path
     assert remote.value("fs.writeFileSync('/tmp/x', 'x'); fs.readFileSync('/tmp/x', 'utf8')") == "'x'"
 
@@ -105,6 +114,17 @@ def test_the_hosts_processes_and_environment_are_invisible(
     names = "Object.keys(process.env).filter(name => !name.startsWith('npm_config_')).sort().join()"
     assert remote.value(names) == "'HOME,LANG,PATH,PWD,TMPDIR,TZ'"
     assert remote.value("os.hostname()") == "'aca-node'"
+    first = remote.value("fs.readFileSync('/proc/1/cmdline', 'utf8') + fs.readFileSync('/proc/1/environ', 'utf8')")
+    assert first.startswith("'bwrap")
+    assert "aca-node-pool" not in first
+    assert str(Path.home()) not in first
+
+
+@pytest.mark.parametrize("isolation", ["bubblewrap", "none"])
+def test_a_session_goes_first_when_the_machine_lacks_memory(needs_bubblewrap: None, isolation: Isolation) -> None:
+    with LocalPool(isolation=isolation) as pool, connected(pool) as remote:
+        score = "child_process.execSync('cat /proc/self/oom_score_adj', {encoding: 'utf8'})"
+        assert remote.value(score) == "'500\\n'"
 
 
 def test_there_is_no_network_without_egress(
@@ -121,6 +141,7 @@ def test_there_are_no_rights_to_win_back(needs_bubblewrap: None, remote: Remote)
     status = remote.value("fs.readFileSync('/proc/self/status', 'utf8')")
     assert "CapEff:\\t0000000000000000" in status
     assert "NoNewPrivs:\\t1" in status
+    assert "Seccomp:\\t2" in status
     nested = "child_process.spawnSync('unshare', ['-U', 'true']).status"
     assert remote.value(nested) != "0"
 
