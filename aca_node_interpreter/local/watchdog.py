@@ -41,7 +41,7 @@ class Watchdog:
         """Look until cancelled."""
         while True:
             await asyncio.sleep(_TICK_SECONDS)
-            # Whatever one look meets, no descriptors or no threads left: nobody else would look.
+            # Whatever one look meets, a session that ends or no descriptors: the next one must come.
             with contextlib.suppress(OSError, RuntimeError):
                 await self._look([session for session in sessions() if session.process is not None])
 
@@ -83,11 +83,8 @@ class Watchdog:
         if process is None:
             return
         directories = [session.directory / name for name in self._quotas]
-        try:
-            sizes = await asyncio.to_thread(usage.disk_bytes, directories)
-            hidden = await asyncio.to_thread(usage.deleted_bytes, process.pid, self._device)
-        except FileNotFoundError:
-            return  # the session has ended
+        sizes = await asyncio.to_thread(usage.disk_bytes, directories)
+        hidden = await asyncio.to_thread(usage.deleted_bytes, process.pid, self._device)
         if sizes is None:
             # A tree that can't be measured is one that was made so.
             sizes = [quota + 1 for quota in self._quotas.values()]

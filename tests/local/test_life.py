@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import socket
@@ -19,6 +20,7 @@ import pytest
 from aca_node_interpreter.errors import LocalPoolError
 from aca_node_interpreter.local import LocalPool
 from tests.local.remote import Remote, http_client
+from tests.machine import unavailable, why_no_sandbox
 
 
 @pytest.fixture
@@ -251,15 +253,23 @@ def test_importing_the_package_is_cheap() -> None:
     assert done.stdout == "[]\n"
 
 
-def test_a_start_that_fails_leaves_nothing(scratch: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("level", "place"), [("none", "unmounted"), ("bubblewrap", "bubblewrap")])
+def test_a_start_that_fails_leaves_nothing(
+    level: Any, place: str, scratch: Path, isolation: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if level == "bubblewrap" != isolation:
+        unavailable(why_no_sandbox())
     broken = scratch / "kernel.js"
     broken.write_text("throw new Error('broken kernel')")
-    monkeypatch.setattr("aca_node_interpreter.local.isolation.unmounted.KERNEL", broken)
-    threads = set(threading.enumerate())
+    monkeypatch.setattr(f"aca_node_interpreter.local.isolation.{place}.KERNEL", broken)
+    threads, descriptors = set(threading.enumerate()), count_descriptors()
     with pytest.raises(LocalPoolError, match="broken kernel"):
-        LocalPool(isolation="none").start()
+        LocalPool(isolation=level, egress=True).start()
     assert [path.name for path in scratch.iterdir()] == ["kernel.js"]
     assert set(threading.enumerate()) == threads
+    assert count_descriptors() == descriptors
+    # Sockets of a session's network that nobody closed would be complained about.
+    gc.collect()
 
 
 def test_windows_is_told_that_it_has_to_wait(monkeypatch: pytest.MonkeyPatch) -> None:
