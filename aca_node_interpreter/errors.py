@@ -7,7 +7,9 @@ Code that the model wrote and that failed is *not* here: it comes back as a norm
     │   └── InvalidFileNameError
     ├── LocalPoolError                     the embedded pool can't start on this machine
     ├── ServiceUnreachableError            no answer: DNS, connect, TLS, a broken connection
-    │   └── ResponseTimeoutError (TimeoutError)
+    │   ├── ResponseTimeoutError (TimeoutError)
+    │   └── SessionLostError               the session ended under the code
+    ├── PackageInstallError                npm could not install what was asked for
     ├── MalformedResponseError             an answer that isn't this API's
     └── ServiceError                       the pool answered with an error
         ├── InvalidRequestError            400
@@ -53,6 +55,22 @@ class ServiceUnreachableError(AcaNodeError):
 
 class ResponseTimeoutError(ServiceUnreachableError, TimeoutError):
     """The session pool was reached but did not answer in time."""
+
+
+class SessionLostError(ServiceUnreachableError):
+    """The session ended, with its variables, while code was on its way or running."""
+
+    def __init__(self, *, ran: bool | None = None) -> None:
+        known = "The code ran, but what came of it is lost" if ran else "Nobody knows whether the code ran"
+        super().__init__(
+            f"The session ended before it answered, and its variables are gone. {known}: check what it may have done "
+            "outside the session before you send it again.",
+            ran=ran,
+        )
+
+
+class PackageInstallError(AcaNodeError):
+    """npm could not install the packages that the session was to have."""
 
 
 class MalformedResponseError(AcaNodeError):

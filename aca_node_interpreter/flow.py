@@ -7,11 +7,12 @@ its result. It does no I/O itself.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, TypeAlias, TypeVar
 
-from .artifacts import IncomingArtifact
 from .errors import ResponseTimeoutError
+from .local_files import Sink
 from .models import Execution
 from .operations import Operation, SessionCalls
 
@@ -30,7 +31,8 @@ class Download:
     """Stream a file's bytes to where they are kept, in constant memory; the outcome is the number of bytes."""
 
     operation: Operation[bytes]
-    to: IncomingArtifact
+    to: AbstractContextManager[Sink]
+    """Entered before the first byte, and left with the error if there is one."""
 
 
 @dataclass(frozen=True)

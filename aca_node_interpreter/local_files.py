@@ -10,7 +10,7 @@ from secrets import token_hex
 from tempfile import SpooledTemporaryFile
 from typing import IO, Protocol
 
-from .errors import ConfigurationError
+from .errors import ConfigurationError, MalformedResponseError
 from .models import MAX_UPLOAD_BYTES
 from .operations import Upload
 
@@ -27,6 +27,38 @@ class Sink(Protocol):
 
     def write(self, chunk: bytes, /) -> int:
         """Take bytes and return how many."""
+
+
+class BoundedBuffer:
+    """Takes a download into memory, up to the size that it should have."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._chunks: list[bytes] = []
+        self._taken = 0
+
+    @property
+    def content(self) -> bytes:
+        """All that arrived."""
+        return b"".join(self._chunks)
+
+    def __enter__(self) -> BoundedBuffer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """There is nothing to close."""
+
+    def write(self, chunk: bytes) -> int:
+        """Take bytes.
+
+        Raises:
+            MalformedResponseError: they are more than the file was said to have.
+        """
+        self._taken += len(chunk)
+        if self._taken > self._size:
+            raise MalformedResponseError("The session pool sent more than the file has.")
+        self._chunks.append(chunk)
+        return len(chunk)
 
 
 @contextmanager

@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from .artifacts import Artifact
+from .artifacts import Artifact, printable
 from .models import Execution, Image
 
 TIMEOUT_WORDS = "Request timed out waiting for code execution"
@@ -28,7 +28,7 @@ def text_of(execution: Execution) -> str:
         parts.append(f"stderr:\n{stderr}" if execution.succeeded else stderr)
     if value := value_text(execution.result):
         parts.append(f"=> {value}")
-    return _encodable("\n".join(part for part in parts if part))
+    return encodable("\n".join(part for part in parts if part))
 
 
 def value_text(value: Any) -> str:
@@ -38,11 +38,19 @@ def value_text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-def lines_about(artifacts: Sequence[Artifact], problems: Sequence[str]) -> str:
-    """Return a line for each file that came back, and one for each that did not."""
+def lines_about(
+    artifacts: Sequence[Artifact],
+    problems: Sequence[str],
+    deleted: Sequence[str] = (),
+    notes: Sequence[str] = (),
+) -> str:
+    """Return a line for each file that came back, for each that did not, and for what is to be known of the session."""
     lines = ["Files saved:", *(f"- {artifact}" for artifact in artifacts)] if artifacts else []
     lines += [f"Not saved: {problem}" for problem in problems]
-    return _encodable("\n".join(lines))
+    if deleted:
+        lines.append(f"Files deleted: {', '.join(map(printable, deleted[:20]))}{', …' if len(deleted) > 20 else ''}")
+    lines += [f"Note: {note}" for note in notes]
+    return encodable("\n".join(lines))
 
 
 def without_base64(text: str) -> str:
@@ -64,6 +72,6 @@ def _shortened(match: re.Match[str]) -> str:
     return f"[{len(match.group()):,} characters of base64]" if mixed else match.group()
 
 
-def _encodable(text: str) -> str:
+def encodable(text: str) -> str:
     """Replace lone surrogates, which JavaScript may print and no encoder takes."""
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

@@ -1,202 +1,259 @@
 """One conversation's session: run code in it and collect the files that the run made.
 
-Written once as a flow (see `aca_node_interpreter.flow`); the clients run it.
+Written as flows (see `aca_node_interpreter.flow`); the clients run them. What a model sends is prepared, run by the
+in-session runtime (`managed`) or, where that can't be installed or is not wanted, by the service's kernel as it is (`raw`).
 """
 
 from __future__ import annotations
 
-from base64 import b64decode
-from binascii import Error as Base64Error
-from collections.abc import Callable
-from dataclasses import InitVar, dataclass, field
-from datetime import datetime
+import logging
+from collections.abc import Mapping
+from dataclasses import InitVar, dataclass, field, replace
+from typing import Any, Literal
 
-from . import output
-from .artifacts import Artifact, ArtifactDirectory, IncomingArtifact, media_type, printable
+from . import packages as npm
+from .artifacts import ArtifactDirectory, printable
+from .collecting import Version, collect, may_be_artifact, versions
 from .errors import AcaNodeError
-from .flow import Batch, Compute, Download, Flow
-from .models import Execution, Image, RemoteFile
-from .operations import SessionCalls, all_pages
+from .flow import Compute, Flow
+from .javascript.envelope import Manifest
+from .javascript.prepare import prepare
+from .javascript.prepared import Prepared, Refusal
+from .managed import Died, NoRuntime, Recycled, Runtime
+from .models import RemoteFile
+from .operations import SessionCalls, Upload
+from .outcomes import outcome_of
+from .raw import collected, listing, run_raw
+from .runs import Limits, Outcome, Run, finished, refused
 
-_Version = tuple[int, datetime | None]
+_log = logging.getLogger("aca_node_interpreter")
 
-# Packages that a run installed are not what it made.
-_NOT_ARTIFACTS = "node_modules"
+Mode = Literal["managed", "raw"]
 
+# Characters of code that take longer to prepare than a change of thread.
+_LONG = 10_000
 
-@dataclass(frozen=True)
-class Limits:
-    """How much of a run comes back."""
-
-    artifacts: int = 100
-    """Files of one run."""
-    output_chars: int = 16_000
-    """Characters of text that a model reads."""
-
-
-@dataclass(frozen=True)
-class Run:
-    """What came of one run."""
-
-    execution: Execution
-    artifacts: tuple[Artifact, ...] = ()
-    problems: tuple[str, ...] = ()
-    """Why a file did not come back, a sentence for each."""
-    text: str = ""
-    """What a model reads: output, value, error and the names of the files; bounded."""
-
-    @property
-    def exit_code(self) -> int:
-        """0, 1 when the code failed, 124 (as `timeout` has it) when it was stopped at its limit."""
-        if self.execution.succeeded:
-            return 0
-        return 124 if output.TIMEOUT_WORDS in self.execution.stderr[-500:] else 1
+_FELL_BACK = (
+    "The in-session runtime can't be installed in this session pool: from now on code runs exactly as it is sent, without "
+    "top-level await, import and TypeScript, and const and let can't be declared again."
+)
+_LOST = "The session was lost since the last run, and a new one took its place: its variables and files are gone."
+_RESTARTED = "The session's Node.js was restarted since the last run: its variables are gone, its files are there."
+_ENDED = "The session's Node.js ended with this run: its variables are gone."
+_REPEATED = "The connection broke on the session's first run and it was sent again: it may have begun twice."
 
 
 @dataclass
 class Session:
-    """A session, and what is known of its files.
+    """A session, and what is known of it.
 
     Args:
         calls: the calls on it.
         is_new: whether nobody can have used it before, so that it has no files yet.
+        limits: how much of a run comes back.
+        mode: `managed`, or `raw` for code that is to be sent exactly as it is.
+        packages: npm packages that every run finds, such as `zod@3`.
+        keeps_uploads: whether files that were uploaded are put back when the session was lost.
     """
 
     calls: SessionCalls
     is_new: InitVar[bool]
     limits: Limits = field(default_factory=Limits)
+    mode: Mode = "managed"
+    packages: tuple[str, ...] = ()
+    keeps_uploads: bool = False
     was_used: bool = field(default=False, init=False)
     """Whether a call may have created it in the pool."""
-    _known: dict[str, _Version] | None = field(default=None, init=False)
+    _known: dict[str, Version] | None = field(default=None, init=False)
+    _runtime: Runtime = field(init=False)
+    _runs: int = field(default=0, init=False)
+    _seen: list[str] = field(default_factory=list, init=False)
+    """Paths that were uploaded since the last run."""
+    _owed: dict[str, RemoteFile] = field(default_factory=dict, init=False)
+    """Files that a run made and that have not come back yet."""
+    _uploads: dict[str, tuple[Upload, str | None]] = field(default_factory=dict, init=False)
+    _has_packages: bool = field(default=False, init=False)
+    _was_lost: bool = field(default=False, init=False)
 
     def __post_init__(self, is_new: bool) -> None:
+        self._runtime = Runtime(self.calls, is_new)
         if is_new:
             self._known = {}
 
     def run(
-        self, code: str, *, timeout: float, saved_in: ArtifactDirectory, output_chars: int | None = None
+        self,
+        text: str,
+        *,
+        timeout: float,
+        saved_in: ArtifactDirectory,
+        output_chars: int | None = None,
+        language: str = "",
     ) -> Flow[Run]:
-        """Run code and bring back the files that it created or changed.
+        """Run what a model sent and bring back the files that it created or changed.
 
         Args:
-            code: JavaScript.
+            text: code, or a message with code in it.
             timeout: seconds that it may take.
             saved_in: where the files go.
             output_chars: how much text the model may still read, instead of what the limits say.
+            language: what the text was said to be written in, if anything.
         """
-        operation = self.calls.execute(code, timeout=timeout)
-        self.was_used = True
-        if self._known is None:
-            self._known = _versions((yield from self._listing()))
-        execution: Execution = yield operation
-        artifacts, problems = yield from self._collect(saved_in)
         limit = self.limits.output_chars if output_chars is None else output_chars
-        run: Run = yield Compute(lambda: _finished(execution, artifacts, problems, saved_in, limit))
+        if self.mode == "raw":
+            outcome = yield from self._run_raw(text, timeout, saved_in)
+        else:
+            prepared = yield from _prepared(text, language)
+            if isinstance(prepared, Refusal):
+                return refused(prepared.message, limit)
+            outcome = yield from self._run_managed(text, prepared, timeout, saved_in)
+        run: Run = yield Compute(lambda: finished(outcome, saved_in, limit))
         return run
 
-    def remember(self, file: RemoteFile) -> RemoteFile:
-        """Note a file that was put there by an upload, so that it is not taken for a run's."""
+    def remember(self, file: RemoteFile, upload: Upload | None = None, path: str | None = None) -> RemoteFile:
+        """Note a file that was put there by an upload, so that it is not taken for a run's.
+
+        With `upload`, its content, it can be put back should the session be lost.
+        """
         self.was_used = True
+        self._seen.append(file.path)
         if self._known is not None:
-            self._known |= _versions([file])
+            self._known |= versions([file])
+        if upload is not None and self.keeps_uploads:
+            self._uploads[file.path] = (upload, path)
         return file
 
-    def _listing(self) -> Flow[list[RemoteFile]]:
-        recursive = self.calls.api_version >= "2025-10"
-        return (yield from all_pages(self.calls.list_files(recursive=recursive)))
+    def _run_raw(self, code: str, timeout: float, saved_in: ArtifactDirectory) -> Flow[Outcome]:
+        flow = run_raw(self.calls, self._known, code, timeout, saved_in, self.limits.artifacts)
+        self.was_used = True
+        outcome, self._known = yield from flow
+        return outcome
 
-    def _collect(self, saved_in: ArtifactDirectory) -> Flow[tuple[list[Artifact], list[str]]]:
-        """Download what is there now and was not, or was another version; never fails for a file.
+    def _run_managed(
+        self, text: str, prepared: Prepared, timeout: float, saved_in: ArtifactDirectory
+    ) -> Flow[Outcome]:
+        notes: list[str] = []
+        self.was_used = True
+        if self._was_lost:
+            notes += yield from self._restored()
+        if self.packages and not self._has_packages:
+            yield from self._install_packages()
+        self._runs += 1
+        reply = yield from self._runtime.run(self._call(prepared), timeout)
+        if isinstance(reply, Recycled):
+            notes.append((yield from self._lost()))
+            notes += yield from self._restored()
+            if self.packages:
+                yield from self._install_packages()
+            reply = yield from self._runtime.run(self._call(prepared), timeout)
+        if isinstance(reply, NoRuntime) or isinstance(reply, Recycled):
+            _log.warning("%s", _FELL_BACK)
+            self.mode = "raw"
+            outcome = yield from self._run_raw(text, timeout, saved_in)
+            return _with_notes(outcome, [*notes, _FELL_BACK])
+        if isinstance(reply, Died):
+            return _with_notes((yield from self._dead(reply, saved_in)), notes)
+        if reply.was_repeated:
+            notes.append(_REPEATED)
+        self._seen.clear()
+        self._owe((yield from self._runtime.unread()))
+        outcome = outcome_of(reply, self._runs)
+        return _with_notes((yield from self._with_files(outcome, reply.envelope.files, saved_in)), notes)
 
-        What did not arrive stays unknown, so that the next run brings it.
-        """
+    def _call(self, prepared: Prepared) -> Mapping[str, Any]:
+        return {
+            "cell": self._runs,
+            "code": prepared.code,
+            "edits": [[edit.start, edit.end, edit.text] for edit in prepared.edits],
+            "names": prepared.names,
+            "vars": prepared.vars,
+            "imports": [
+                [each.specifier, each.line, each.bindings, dict(each.attributes)] for each in prepared.imports
+            ],
+            "async": prepared.is_async,
+            "strict": prepared.is_strict,
+            "module": prepared.is_module,
+            "errors": prepared.has_errors,
+            "seen": self._seen,
+        }
+
+    def _owe(self, manifest: Manifest) -> None:
+        """Note the files that a run made."""
+        for path in manifest.deleted:
+            self._owed.pop(path, None)
+        self._owed |= {file.path: file for file in manifest.changed if may_be_artifact(file)}
+
+    def _with_files(self, outcome: Outcome, manifest: Manifest, saved_in: ArtifactDirectory) -> Flow[Outcome]:
+        """Bring back what the runtime says that the run made, and what earlier runs made and could not be brought."""
+        self._owe(manifest)
+        wanted = list(self._owed.values())
+        collection = yield from collect(self.calls, wanted, saved_in, self.limits.artifacts, manifest.hashes)
+        self._owed = {path: file for path, file in self._owed.items() if path in collection.missing}
+        if self._known is not None:
+            self._known |= versions(wanted)
+        if manifest.more:
+            collection.problems.append(f"{manifest.more} more files; a run names only so many")
+        return replace(
+            outcome, artifacts=collection.artifacts, problems=collection.problems, deleted=manifest.deleted
+        )
+
+    def _dead(self, reply: Died, saved_in: ArtifactDirectory) -> Flow[Outcome]:
+        """Tell of a run that took its process with it, and bring back what it had written."""
+        self._was_lost = True
+        if self._known is None:
+            self._known = {}
+        outcome, self._known = yield from collected(
+            self.calls, self._known, reply.execution, saved_in, self.limits.artifacts
+        )
+        return _with_notes(replace(outcome, mode="managed"), [_ENDED])
+
+    def _lost(self) -> Flow[str]:
+        """Find out what was lost with a session that has no runtime any more."""
+        self._runtime.forget()
+        self._was_lost = True
         try:
-            files = [file for file in (yield from self._listing()) if _may_be_artifact(file)]
-        except AcaNodeError as error:
-            return [], [f"the files of this run, which could not be listed: {error}"]
-        former, self._known = self._known or {}, _versions(files)
-        changed = [file for file in files if former.get(file.path) != _version(file)]
-        problems: list[str] = []
-        if len(changed) > self.limits.artifacts:
-            left_out = len(changed) - self.limits.artifacts
-            problems.append(f"{left_out} more files; a run brings back {self.limits.artifacts}")
-        steps: dict[str, Download] = {}
-        for file in changed[: self.limits.artifacts]:
-            try:
-                operation = self.calls.download_file(file.name, path=file.directory or None)
-            except AcaNodeError as error:
-                problems.append(str(error))
+            there = versions((yield from listing(self.calls)))
+        except AcaNodeError:
+            return _LOST
+        gone = sorted((self._known or {}).keys() - there.keys())
+        self._known = there
+        self._owed = {path: file for path, file in self._owed.items() if path in there}
+        return _LOST if gone or not there else _RESTARTED
+
+    def _restored(self) -> Flow[list[str]]:
+        """Put back, into a session that lost them, the files that were uploaded."""
+        self._was_lost = self._has_packages = False
+        if not self._uploads:
+            return []
+        there = {file.path for file in (yield from listing(self.calls))}
+        back, problems = [], []
+        for path, (upload, directory) in self._uploads.items():
+            if path in there:
                 continue
-            if file.size > saved_in.max_bytes:
-                problems.append(f"{printable(file.path)}, {file.size:,} bytes; the limit is {saved_in.max_bytes:,}")
-            else:
-                steps[file.path] = Download(operation, IncomingArtifact(file.path, saved_in))
-        missing = set(steps)
-        try:
-            outcomes = (yield Batch(list(steps.values()))) if steps else []
-            artifacts: list[Artifact] = []
-            for (path, step), outcome in zip(steps.items(), outcomes, strict=True):
-                if isinstance(outcome, Exception):
-                    problems.append(f"{printable(path)}: {_reason(outcome)}")
-                else:
-                    artifacts.append(step.to.finished())
-                    missing.remove(path)
-        finally:
-            for path in missing:
-                self._known.pop(path, None)
-        return artifacts, problems
+            try:
+                self.remember((yield self.calls.upload_file(upload, path=directory)))
+                back.append(printable(path))
+            except AcaNodeError as error:
+                problems.append(f"{printable(path)} could not be put back: {error}")
+        return [*([f"Uploaded files were put back: {', '.join(back)}."] if back else []), *problems]
+
+    def _install_packages(self) -> Flow[None]:
+        """Install the packages that every run is to find.
+
+        Raises:
+            PackageInstallError: npm could not; the message is npm's own.
+        """
+        reply = yield from self._runtime.run(self._call(npm.installing(self.packages)), npm.SECONDS)
+        npm.check(reply)
+        self._has_packages = True
+        self._known = versions((yield from listing(self.calls)))
 
 
-def _finished(
-    execution: Execution,
-    artifacts: list[Artifact],
-    problems: list[str],
-    saved_in: ArtifactDirectory,
-    limit: int,
-) -> Run:
-    """Word a run for the model, in `limit` characters; what the model does not get to read whole is saved."""
-
-    def save(name: str, content: Callable[[], bytes]) -> None:
-        try:
-            artifacts.append(saved_in.save(name, content()))
-        except (OSError, Base64Error) as error:
-            problems.append(f"{name}: {_reason(error)}")
-
-    if isinstance(image := execution.result, Image):
-        save(f"image.{_suffix(image)}", lambda: b64decode("".join(image.base64_data.split()), validate=True))
-    whole = output.text_of(execution)
-    text = output.without_base64(whole)
-    # The names of files are short and matter; they get their room first.
-    room = limit - min(len(output.lines_about(artifacts, problems)), limit // 2)
-    text = output.abridged(text, limit=room)
-    if text != whole:
-        save("output.txt", whole.encode)
-    about = output.abridged(output.lines_about(artifacts, problems), limit=limit // 2)
-    shown = "\n".join(part for part in (text, about) if part)
-    return Run(execution, tuple(artifacts), tuple(problems), shown)
+def _prepared(text: str, language: str) -> Flow[Prepared | Refusal]:
+    if len(text) < _LONG:
+        return prepare(text, language=language)
+    made: Prepared | Refusal = yield Compute(lambda: prepare(text, language=language))
+    return made
 
 
-def _suffix(image: Image) -> str:
-    """Return the file suffix for a picture's format, which the session chose."""
-    return image.format if media_type(f"image.{image.format}") == image.media_type else "png"
-
-
-def _may_be_artifact(file: RemoteFile) -> bool:
-    parents = file.directory.split("/")
-    hidden = any(part.startswith(".") or part == _NOT_ARTIFACTS for part in parents)
-    return not file.is_directory and not hidden
-
-
-def _versions(files: list[RemoteFile]) -> dict[str, _Version]:
-    return {file.path: _version(file) for file in files if _may_be_artifact(file)}
-
-
-def _version(file: RemoteFile) -> _Version:
-    return file.size, file.modified_at
-
-
-def _reason(error: Exception) -> str:
-    """Say what went wrong with a file, without the local paths that an `OSError` may hold."""
-    if isinstance(error, Base64Error):
-        return "it is not base64"
-    return (error.strerror or type(error).__name__) if isinstance(error, OSError) else str(error)
+def _with_notes(outcome: Outcome, notes: list[str]) -> Outcome:
+    return replace(outcome, notes=(*outcome.notes, *notes))

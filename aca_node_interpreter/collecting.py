@@ -1,0 +1,98 @@
+"""Bring back the files that a run made: which of them, where they go, and what to say of those that did not come."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from .artifacts import Artifact, ArtifactDirectory, IncomingArtifact, printable
+from .errors import AcaNodeError
+from .flow import Batch, Download, Flow
+from .models import RemoteFile
+from .operations import SessionCalls
+from .runs import reason
+
+# Packages that a run installed are not what it made.
+_NOT_ARTIFACTS = "node_modules"
+
+
+@dataclass
+class Collection:
+    """Files of one run that are wanted, and what came of them."""
+
+    artifacts: list[Artifact] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+    missing: set[str] = field(default_factory=set)
+    """Paths of what was to come and did not: they are brought with the next run."""
+
+
+def collect(
+    calls: SessionCalls,
+    wanted: Sequence[RemoteFile],
+    saved_in: ArtifactDirectory,
+    most: int,
+    hashes: Mapping[str, str] | None = None,
+) -> Flow[Collection]:
+    """Download files side by side; a file that can't come is a problem to tell, never an error.
+
+    Args:
+        calls: the calls on the session.
+        wanted: the files.
+        saved_in: where they go.
+        most: how many at most.
+        hashes: sha256 by path, of those for which the session told it; what arrives otherwise is fetched again.
+    """
+    collection = Collection()
+    if len(wanted) > most:
+        collection.problems.append(f"{len(wanted) - most} more files; a run brings back {most}")
+    steps: dict[str, Download] = {}
+    for file in wanted[:most]:
+        try:
+            operation = calls.download_file(file.name, path=file.directory or None)
+        except AcaNodeError as error:
+            collection.problems.append(str(error))
+            continue
+        if file.size > saved_in.max_bytes:
+            limit = f"{saved_in.max_bytes:,}"
+            collection.problems.append(f"{printable(file.path)}, {file.size:,} bytes; the limit is {limit}")
+        else:
+            steps[file.path] = Download(operation, IncomingArtifact(file.path, saved_in))
+    collection.missing |= set(steps)
+    yield from _fetch(collection, steps, hashes or {})
+    return collection
+
+
+def _fetch(collection: Collection, steps: dict[str, Download], hashes: Mapping[str, str]) -> Flow[None]:
+    outcomes = (yield Batch(list(steps.values()))) if steps else []
+    for (path, step), outcome in zip(steps.items(), outcomes, strict=True):
+        if isinstance(outcome, Exception):
+            collection.problems.append(f"{printable(path)}: {reason(outcome)}")
+            continue
+        artifact = step.to.finished()
+        if hashes.get(path, artifact.sha256) != artifact.sha256:
+            collection.problems.append(f"{printable(path)} changed while it was fetched; this is how it was then")
+        collection.artifacts.append(artifact)
+        collection.missing.remove(path)
+
+
+def may_be_artifact(file: RemoteFile) -> bool:
+    """Tell whether a file can be what a run made: neither hidden away nor a part of an installed package."""
+    parents = file.directory.split("/")
+    hidden = any(part.startswith(".") or part == _NOT_ARTIFACTS for part in parents)
+    return not file.is_directory and not hidden
+
+
+Version = tuple[int, int]
+"""A file's size in bytes and its date in milliseconds: what both a listing and the in-session runtime tell."""
+
+
+def version(file: RemoteFile) -> Version:
+    """Return what tells one state of a file from another."""
+    if file.modified_at is None:
+        return file.size, 0
+    return file.size, int(file.modified_at.timestamp()) * 1000 + file.modified_at.microsecond // 1000
+
+
+def versions(files: Iterable[RemoteFile]) -> dict[str, Version]:
+    """Return the versions of what may be artifacts, by path."""
+    return {file.path: version(file) for file in files if may_be_artifact(file)}

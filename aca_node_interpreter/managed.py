@@ -1,0 +1,273 @@
+"""Managed mode: one call to the in-session runtime for each run, and never a run twice.
+
+Each run has an id, which the runtime remembers, and each installed runtime has a boot id. When an answer does not come, or
+comes without its envelope, the code is not sent again: the runtime is asked for the run by its id. It then tells that run's
+outcome, or that it never had it (and will refuse it, should it still arrive), so that it can be sent under a new id. A
+session that has no runtime any more, or another one, was lost, and with it what is known of the run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import secrets
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from . import output
+from .errors import (
+    AcaNodeError,
+    MalformedResponseError,
+    PoolFullError,
+    ServiceError,
+    ServiceUnreachableError,
+    SessionLostError,
+)
+from .flow import Download, Flow, Sleep
+from .javascript import requests
+from .javascript.envelope import MAX_RECORD_BYTES, Envelope, Manifest, Record, split
+from .local_files import BoundedBuffer
+from .models import MAX_RUN_SECONDS, Execution
+from .operations import Operation, SessionCalls
+
+# Seconds that the service gives a run beyond the runtime's own limit, so that the runtime ends it and keeps its state.
+_MARGIN = 3
+# Seconds after a run's limit until nobody asks for it any more.
+_PATIENCE = 60.0
+_ASK_SECONDS = 5
+_ASK_WAIT = 15.0
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 2.0
+# How often a run is sent that provably did not arrive, a question that got no answer is asked, a record is fetched.
+_SENDINGS, _QUESTIONS, _FETCHES = 6, 6, 6
+
+_DOUBTFUL = (ServiceUnreachableError, MalformedResponseError)
+
+
+@dataclass(frozen=True)
+class Answered:
+    """The runtime's whole answer to a run."""
+
+    envelope: Envelope
+    stdout: str
+    stderr: str
+    execution: Execution | None = None
+    """What the service said, unless its answer was lost and the runtime was asked again."""
+    was_repeated: bool = False
+    """Whether the code was sent twice as the session's first, because of the first sending nothing was found."""
+
+
+@dataclass(frozen=True)
+class Died:
+    """The code ran until its process ended, and the session's variables with it."""
+
+    execution: Execution
+
+
+@dataclass(frozen=True)
+class NoRuntime:
+    """The runtime can't be installed in this session; the code did not run."""
+
+    execution: Execution
+
+
+@dataclass(frozen=True)
+class Recycled:
+    """The session that had the runtime is gone; the code did not run."""
+
+
+Reply = Answered | Died | NoRuntime | Recycled
+
+
+@dataclass
+class Runtime:
+    """The runtime of one session, as far as it is known from here.
+
+    Args:
+        calls: the calls on the session.
+        is_new: whether nobody can have used the session before.
+    """
+
+    calls: SessionCalls
+    is_new: bool
+    boot: str = field(default_factory=secrets.token_hex, init=False, repr=False)
+    is_installed: bool = field(default=False, init=False)
+    has_run: bool = field(default=False, init=False)
+    _pending: str = field(default="", init=False)
+    """The id of a run of which nobody has the answer yet."""
+    _unread: str = field(default="", init=False)
+    """The id of an earlier one: its caller went away before it came."""
+
+    def forget(self) -> None:
+        """Note that the runtime is gone; the next run installs one."""
+        self.boot, self.is_installed = secrets.token_hex(), False
+
+    def run(self, call: Mapping[str, Any], seconds: float) -> Flow[Reply]:
+        """Run code once, and bring all of its answer.
+
+        Args:
+            call: what the runtime is told, but for the run's id and the time limit.
+            seconds: how long the code may run.
+
+        Raises:
+            SessionLostError: the session ended, and nobody knows whether the code ran.
+            ServiceUnreachableError: the pool can't be reached; `ran` tells what became of the code.
+            ServiceError: the pool refused the run.
+        """
+        limit = min(seconds, MAX_RUN_SECONDS - _MARGIN)
+        deadline = time.monotonic() + limit + _PATIENCE
+        self._unread, self._pending = self._pending, secrets.token_hex(8)
+        was_repeated = False
+        for _ in range(_SENDINGS):
+            is_first = not self.is_installed
+            mark = _new_mark()
+            whole = {**call, "op": "run", "id": self._pending, "mark": mark, "limit": math.ceil(limit * 1000)}
+            code = requests.installing(self.boot, whole) if is_first else requests.calling(whole)
+            execution, doubt = None, None
+            try:
+                execution = yield self.calls.execute(code, timeout=math.ceil(limit) + _MARGIN)
+            except AcaNodeError as error:
+                if not _leaves_doubt(error):
+                    raise
+                doubt = error
+            printed, envelope = ("", None) if execution is None else split(execution.stdout, mark)
+            if envelope is not None and envelope.state == "none":
+                return Recycled()
+            if envelope is None or envelope.state in ("running", "never"):
+                envelope = yield from self._asked(self._pending, deadline, doubt)
+                printed = ""
+            if envelope.state == "none":
+                if execution is not None:
+                    installed = not is_first or requests.was_installed(execution.stdout, mark)
+                    self.forget()
+                    timed_out = output.TIMEOUT_WORDS in execution.stderr
+                    return Died(_without_signs(execution, mark)) if installed or timed_out else NoRuntime(execution)
+                if is_first and self.is_new and not self.has_run:
+                    was_repeated = True
+                    continue
+                self.forget()
+                raise SessionLostError() from doubt
+            if envelope.state == "never":
+                self._pending = secrets.token_hex(8)
+                self._is_there(envelope, is_first)
+                continue
+            self._is_there(envelope, is_first)
+            answer = yield from self._whole(envelope, execution, printed, mark, deadline)
+            self._pending = ""
+            return replace(answer, was_repeated=was_repeated)
+        raise ServiceUnreachableError("The session pool loses what it is sent; the code did not run.", ran=False) from doubt
+
+    def unread(self) -> Flow[Manifest]:
+        """Tell what an earlier run did to files whose answer nobody took, because its caller went away."""
+        run_id, self._unread = self._unread, ""
+        if not run_id:
+            return Manifest()
+        mark = _new_mark()
+        try:
+            execution = yield self._question({"op": "ask", "id": run_id, "mark": mark, "wait": 0})
+        except AcaNodeError:
+            return Manifest()
+        envelope = split(execution.stdout, mark)[1]
+        return Manifest() if envelope is None else envelope.files
+
+    def _is_there(self, envelope: Envelope, is_first: bool) -> None:
+        """Take note of a runtime that answered; in a session that others use it may be an older one."""
+        if envelope.boot != self.boot and not (is_first and not self.is_new):
+            self.forget()
+            raise SessionLostError()
+        self.boot, self.is_installed, self.has_run = envelope.boot, True, True
+
+    def _whole(
+        self,
+        envelope: Envelope,
+        execution: Execution | None,
+        printed: str,
+        mark: str,
+        deadline: float,
+    ) -> Flow[Answered]:
+        """Complete an answer of which a part did not arrive."""
+        stdout = requests.without_sign(printed, mark)
+        stderr = "" if execution is None else execution.stderr
+        is_whole = envelope.state == "done" and (envelope.out, envelope.err) == (_size(stdout), _size(stderr))
+        if not is_whole:
+            record = yield from self._record(envelope, deadline)
+            envelope, stdout, stderr = record.envelope, record.stdout, record.stderr
+        return Answered(envelope, stdout, stderr, execution)
+
+    def _asked(self, run_id: str, deadline: float, doubt: AcaNodeError | None, op: str = "ask") -> Flow[Envelope]:
+        """Ask for a run until the runtime, or what is left of the session, has an answer."""
+        pause, unanswered = _FIRST_PAUSE, 0
+        while True:
+            mark = _new_mark()
+            question = {"op": op, "id": run_id, "mark": mark, "wait": _ASK_SECONDS * 1000}
+            try:
+                execution = yield self._question(question)
+            except AcaNodeError as error:
+                if not _leaves_doubt(error) and not isinstance(error, PoolFullError):
+                    raise
+                doubt = error
+            else:
+                envelope = split(execution.stdout, mark)[1]
+                if envelope is None:
+                    # The answer itself may have been cut; in a file there is room.
+                    op, unanswered = "fetch", unanswered + 1
+                elif envelope.state != "running":
+                    return envelope
+            if time.monotonic() > deadline or unanswered >= _QUESTIONS:
+                raise ServiceUnreachableError(
+                    "The session pool did not tell what became of the code: it may have run.", ran=None
+                ) from doubt
+            yield Sleep(pause)
+            pause = min(pause * 2, _LONGEST_PAUSE)
+
+    def _question(self, call: Mapping[str, Any]) -> Operation[Execution]:
+        """Return a call that may be sent twice, since it runs nothing."""
+        operation = self.calls.execute(requests.calling(call), timeout=_ASK_SECONDS + _MARGIN)
+        return replace(operation, replayable=True, runs_code=False, wait=_ASK_WAIT)
+
+    def _record(self, envelope: Envelope, deadline: float) -> Flow[Record]:
+        """Fetch all of a run from the file that the runtime writes for it."""
+        problem: AcaNodeError | None = None
+        for _ in range(_FETCHES):
+            if envelope.file is None:
+                envelope = yield from self._asked(self._pending, deadline, problem, "fetch")
+            if envelope.file is None:
+                break
+            name, size, sha256 = envelope.file
+            try:
+                content = yield from self._fetched(name, size)
+                if hashlib.sha256(content).hexdigest() == sha256:
+                    record = Record.parse(content)
+                    return replace(record, envelope=replace(record.envelope, boot=envelope.boot))
+            except AcaNodeError as error:
+                problem = error
+            envelope = replace(envelope, file=None)
+        self.forget()
+        raise SessionLostError(ran=True) from problem
+
+    def _fetched(self, name: str, size: int) -> Flow[bytes]:
+        if size > MAX_RECORD_BYTES:
+            raise MalformedResponseError("The session's record of the run is larger than any can be.")
+        buffer = BoundedBuffer(size)
+        yield Download(self.calls.download_file(name), buffer)
+        return buffer.content
+
+
+def _leaves_doubt(error: AcaNodeError) -> bool:
+    """Tell whether code that was sent may have run all the same."""
+    if isinstance(error, ServiceUnreachableError):
+        return error.ran is not False
+    return isinstance(error, MalformedResponseError) or (isinstance(error, ServiceError) and error.status >= 500)
+
+
+def _new_mark() -> str:
+    return f"aca-{secrets.token_hex(8)} "
+
+
+def _size(text: str) -> int:
+    return len(text.encode("utf-8", "surrogatepass"))
+
+
+def _without_signs(execution: Execution, mark: str) -> Execution:
+    return replace(execution, stdout=requests.without_sign(execution.stdout, mark))

@@ -1,0 +1,104 @@
+"""Word what the in-session runtime answered: the streams, the value, the error, and what goes on in the background."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from . import output
+from .javascript.envelope import CodeError, Envelope, Late, Value
+from .javascript.report import report
+from .managed import Answered
+from .models import Execution, Image, Status
+from .runs import TIMED_OUT, Attachment, Outcome
+
+_PICTURES = {"image/png": "png", "image/jpeg": "jpeg"}
+_DOCUMENTS = {"image/svg+xml": "image.svg", "text/html": "output.html"}
+
+
+def outcome_of(answer: Answered, cell: int) -> Outcome:
+    """Word an answer; `cell` is the number of the run, for the lines of its text."""
+    envelope = answer.envelope
+    bundles = [*envelope.displays, *([] if envelope.value is None else [envelope.value.mime])]
+    value = envelope.value
+    error = _error_text(envelope, cell)
+    said = answer.execution
+    execution = Execution(
+        Status.SUCCEEDED if _succeeded(envelope) else Status.FAILED,
+        stdout=answer.stdout,
+        stderr="\n".join(part for part in (answer.stderr.rstrip("\n"), error) if part) if error else answer.stderr,
+        result=_result(value),
+        duration=envelope.seconds,
+        id="" if said is None else said.id,
+    )
+    return Outcome(
+        execution,
+        _text(answer, error, _late_text(envelope.late, cell)),
+        exit_code=TIMED_OUT if envelope.end == "timeout" else envelope.exit,
+        mode="managed",
+        attachments=tuple(_attachments(bundles)),
+        value=None if value is None else value.json,
+        notes=tuple(_notes(envelope)),
+    )
+
+
+def _succeeded(envelope: Envelope) -> bool:
+    return envelope.end in ("ok", "exit") and envelope.exit == 0
+
+
+def _result(value: Value | None) -> str | Image:
+    """Return a value as text, or as the picture that it is."""
+    if value is None:
+        return ""
+    for media_type, kind in _PICTURES.items():
+        if media_type in value.mime:
+            return Image(kind, value.mime[media_type])
+    return value.text
+
+
+def _text(answer: Answered, error: str, late: str) -> str:
+    """Return all that a model may read of the run."""
+    failed = not _succeeded(answer.envelope)
+    parts = [late, answer.stdout.rstrip("\n")]
+    if stderr := answer.stderr.strip():
+        parts.append(stderr if failed else f"stderr:\n{stderr}")
+    value = answer.envelope.value
+    if value is not None and value.text and not set(value.mime) & {*_PICTURES, *_DOCUMENTS}:
+        parts.append(f"=> {value.text}")
+    return output.encodable("\n".join(part for part in [*parts, error] if part))
+
+
+def _error_text(envelope: Envelope, cell: int) -> str:
+    if envelope.end == "timeout":
+        return "The run was stopped at its time limit. The session goes on, with its variables and files."
+    if envelope.error is not None:
+        return report(envelope.error, cell)
+    if envelope.end == "exit" and envelope.exit:
+        return f"The code ended with exit code {envelope.exit}."
+    return f"The code ended with exit code {envelope.exit}." if envelope.exit else ""
+
+
+def _late_text(late: Late, cell: int) -> str:
+    parts = [part for part in (late.out.rstrip("\n"), late.err.rstrip("\n")) if part]
+    parts += [_late_error(error, cell) for error in late.errors]
+    return "\n".join(["After an earlier run's end, its code still did this:", *parts, "---"]) if parts else ""
+
+
+def _late_error(error: CodeError, cell: int) -> str:
+    where = f"run {error.cell} failed after its end: " if error.cell else ""
+    return where + report(error, cell)
+
+
+def _notes(envelope: Envelope) -> Iterable[str]:
+    if envelope.left:
+        yield f"Still running in the background: {', '.join(envelope.left)}."
+
+
+def _attachments(bundles: Iterable[Mapping[str, str]]) -> Iterable[Attachment]:
+    for bundle in bundles:
+        pictures = [kind for kind in _PICTURES if kind in bundle]
+        if pictures:
+            yield Attachment.of_image(Image(_PICTURES[pictures[0]], bundle[pictures[0]]))
+            continue
+        for kind, name in _DOCUMENTS.items():
+            if kind in bundle:
+                yield Attachment(name, bundle[kind].encode("utf-8", "replace"))
