@@ -34,6 +34,8 @@ from aca_node_interpreter.local.session import make_directories
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+    from aca_node_interpreter.local.pool import SessionPool
+
 _STOP_SECONDS = 30.0
 _GRACE_SECONDS = 0.5
 
@@ -239,20 +241,10 @@ class LocalPool:
 
         from aca_node_interpreter.local.app import PoolApp
         from aca_node_interpreter.local.http_protocol import BoundedProtocol
-        from aca_node_interpreter.local.pool import SessionPool
 
         running.attach(asyncio.get_running_loop())
         running.level = await self._choose_level(running, directory / "probe")
-        pool = SessionPool(
-            running.level,
-            running.host,
-            running.launcher,
-            directory,
-            max_sessions=self._max_sessions,
-            ready_sessions=self._ready_sessions,
-            cooldown=self._cooldown,
-            behaviour=self._behaviour,
-        )
+        pool = self._make_sessions(running, directory)
         app = PoolApp(pool, token=self.token, endpoint=running.endpoint)
         config = uvicorn.Config(
             app,
@@ -281,6 +273,20 @@ class LocalPool:
         for connection in list(server.server_state.connections):
             connection.transport.abort()
         await serving
+
+    def _make_sessions(self, running: _Running, directory: Path) -> SessionPool:
+        from aca_node_interpreter.local.pool import SessionPool
+
+        return SessionPool(
+            running.level,
+            running.host,
+            running.launcher,
+            directory,
+            max_sessions=self._max_sessions,
+            ready_sessions=self._ready_sessions,
+            cooldown=self._cooldown,
+            behaviour=self._behaviour,
+        )
 
     async def _choose_level(self, running: _Running, directory: Path) -> Level:
         make_directories(directory)
