@@ -13,7 +13,6 @@ import collections
 import dataclasses
 import itertools
 import json
-import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -34,6 +33,7 @@ from aca_node_interpreter.local.node import Node, find_node
 from tests.local.nel_exclusions import EXCLUDED
 from tests.local.nel_snippets import ALONE, GROUPS, LIMIT, SETTLE, STATE, Snippet, endless
 from tests.machine import install
+from tests.traces import without_inner_frames
 
 AT_ONCE = 4
 """Sessions that run at the same time; most of them only wait."""
@@ -132,33 +132,6 @@ def collect(received: list[tuple[int, bytes]]) -> Seen:
         "displays": displays,
         "ended": any(m["end"] for m in messages),
     }
-
-
-_FRAME = re.compile(
-    r"\s*(?:at .+?(?:\(<anonymous>\)|:\d+:\d+\)?)|\.{3} \d+ lines matching cause stack trace \.{3})(?P<rest>.*)"
-)
-_OF_THE_CODE = re.compile(r"\(node:vm:\d+:\d+\)|evalmachine\.<anonymous>")
-
-
-def without_inner_frames(text: str) -> str:
-    """Leave out of stack traces how the kernel came to run the code: what is below `node:vm` or its own frames."""
-    text = re.sub(r"\(node:\d+\)", "(node:PID)", text)
-    kept: list[str] = []
-    below = False
-    for line in text.split("\n"):
-        frame = _FRAME.fullmatch(line)
-        if frame is None:
-            below = False
-            kept.append(line)
-        elif _OF_THE_CODE.search(line):
-            below = "(node:vm:" in line
-            kept.append(line)
-        elif below or "[eval]:" in line or "lines matching" in line:
-            below = True
-            kept[-1] += frame["rest"]
-        else:
-            kept.append(line)
-    return "\n".join(kept)
 
 
 def comparable(value: Any) -> Any:

@@ -1,14 +1,15 @@
-"""The eight requests of the tutorial, as `curl` sends them."""
+"""The eight requests of the tutorial, as `curl` sends them, to the embedded kernel and to genuine nel."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import httpx
 import pytest
 
-from aca_node_interpreter.local import LocalPool
-from tests.local.remote import Remote
+from tests.engine import Engine
+from tests.local.remote import Remote, http_client
 
 PREFIX = "/subscriptions/sub/resourceGroups/group/sessionPools/pool"
 NPM = """console.time("time taken");
@@ -42,7 +43,20 @@ console.log("File has been created and saved successfully!");
  setTimeout($$.done, 500)"""
 
 
-def execute(pool: LocalPool, remote: Remote, code: str, kind: str = "inline") -> dict[str, Any]:
+@pytest.fixture(scope="module")
+def pool(engine: Engine) -> Engine:
+    """Each kernel in turn."""
+    return engine
+
+
+@pytest.fixture(scope="module")
+def http(pool: Engine) -> Iterator[httpx.Client]:
+    """An HTTP client that knows this pool's token."""
+    with http_client(pool) as http:
+        yield http
+
+
+def execute(pool: Engine, remote: Remote, code: str, kind: str = "inline") -> dict[str, Any]:
     # Two spaces after Bearer, as in the tutorial, and no api-version.
     properties = {
         "identifier": remote.identifier,
@@ -73,12 +87,12 @@ def execute(pool: LocalPool, remote: Remote, code: str, kind: str = "inline") ->
         ("InlineBase64", "MSsy", "", "3"),
     ],
 )
-def test_code_types(pool: LocalPool, remote: Remote, kind: str, code: str, stdout: str, value: str) -> None:
+def test_code_types(pool: Engine, remote: Remote, kind: str, code: str, stdout: str, value: str) -> None:
     result = execute(pool, remote, code, kind)
     assert (result["status"], result["stdout"], result["stderr"], result["result"]) == ("Success", stdout, "", value)
 
 
-def test_npm_list_prints_the_packages(pool: LocalPool, remote: Remote) -> None:
+def test_npm_list_prints_the_packages(pool: Engine, remote: Remote) -> None:
     result = execute(pool, remote, NPM % '["list"]')
     assert result["status"] == "Success", result
     assert "time taken: " in result["stdout"]
@@ -86,7 +100,7 @@ def test_npm_list_prints_the_packages(pool: LocalPool, remote: Remote) -> None:
 
 
 def test_npm_install_without_egress_fails_as_the_code_words_it(
-    pool: LocalPool, remote: Remote, needs_bubblewrap: None
+    pool: Engine, remote: Remote, needs_bubblewrap: None
 ) -> None:
     result = execute(pool, remote, NPM % '["install","axios"]')
     assert result["status"] == "Failure"
@@ -95,7 +109,7 @@ def test_npm_install_without_egress_fails_as_the_code_words_it(
     assert result["stderr"].endswith("Request timed out waiting for code execution to complete")
 
 
-def test_a_file_written_by_code_is_downloaded(pool: LocalPool, remote: Remote) -> None:
+def test_a_file_written_by_code_is_downloaded(pool: Engine, remote: Remote) -> None:
     result = execute(pool, remote, WRITE)
     assert result["stdout"] == "File has been created and saved successfully!\n"
     answer = remote.call("GET", f"{PREFIX}/files/content/example.txt")
@@ -103,7 +117,7 @@ def test_a_file_written_by_code_is_downloaded(pool: LocalPool, remote: Remote) -
     assert answer.headers["content-type"] == "application/octet-stream"
 
 
-def test_an_upload_reaches_the_code(pool: LocalPool, remote: Remote) -> None:
+def test_an_upload_reaches_the_code(pool: Engine, remote: Remote) -> None:
     answer = remote.call("POST", f"{PREFIX}/files/upload", files={"file": ("sample.jpeg", b"\xff\xd8picture")})
     assert answer.status_code == 200
     assert answer.json()["value"][0]["properties"]["filename"] == "sample.jpeg"
