@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import httpx
-
-from aca_node_interpreter.local import LocalPool
 
 LEGACY = "2024-02-02-preview"
 CURRENT = "2024-10-02-preview"
 NEWEST = "2025-10-02-preview"
 
 
-def http_client(pool: LocalPool) -> httpx.Client:
+class Address(Protocol):
+    """A pool, or what stands before one."""
+
+    @property
+    def endpoint(self) -> str: ...
+
+    @property
+    def token(self) -> str: ...
+
+
+def http_client(pool: Address) -> httpx.Client:
     """Make an HTTP client that knows where the pool is, and its token."""
     return httpx.Client(base_url=pool.endpoint, headers={"Authorization": f"Bearer {pool.token}"}, timeout=60)
 
