@@ -1,0 +1,63 @@
+"""From what a model sent to a text that can run: pure, without Node.js."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from aca_node_interpreter.javascript.completion import returned
+from aca_node_interpreter.javascript.declarations import COMMONJS, Found, find_declarations, hoisted_functions
+from aca_node_interpreter.javascript.mode import Mode, mode_of
+from aca_node_interpreter.javascript.modules import imported, meta_edits, module_edits
+from aca_node_interpreter.javascript.prepared import Edit, Prepared, Refusal
+from aca_node_interpreter.javascript.syntax import Source, blank
+
+
+def prepare(text: str, *, language: str = "") -> Prepared | Refusal:
+    """Return what is to run for a model's text; `language` is what the model called it, if anything."""
+    return prepare_code(text)
+
+
+def prepare_code(code: str) -> Prepared:
+    """Return how JavaScript runs from which all that stood around it is gone, types included."""
+    source = Source(code)
+    found = find_declarations(source)
+    meta = list(meta_edits(source))
+    mode = mode_of(source, found, has_meta=bool(meta))
+    imports = imported(source, found)
+    names, only_vars = _names(found, mode)
+    names |= {local: None for each in imports for _, local in each.bindings}
+    edits = [*_first_line(source), *module_edits(source, found), *meta, *returned(source)]
+    return Prepared(
+        code=code,
+        edits=tuple(sorted(edits, key=lambda edit: (edit.start, edit.end))),
+        names=tuple(names),
+        vars=tuple(only_vars),
+        imports=tuple(imports),
+        is_async=mode.is_async,
+        is_strict=mode.is_strict,
+        is_module=mode.is_module,
+        has_errors=source.root.has_error,
+    )
+
+
+def _names(found: Found, mode: Mode) -> tuple[dict[str, None], list[str]]:
+    """Return what a text declares, and what of that starts as it was left before."""
+    parameters = set() if mode.is_module else set(COMMONJS)
+    variables = dict(found.vars)
+    if not mode.is_strict and found.scopes:
+        variables |= dict.fromkeys(hoisted_functions(found, {*found.lexical, *parameters}))
+    names = found.functions | found.lexical | variables
+    # It is what the call has, whatever was there before.
+    names.pop("arguments", None)
+    only_vars = [
+        name
+        for name in variables
+        if name in names and name not in found.functions and name not in found.lexical and name not in parameters
+    ]
+    return names, only_vars
+
+
+def _first_line(source: Source) -> Iterator[Edit]:
+    if source.first_line is not None:
+        start, end = source.first_line
+        yield Edit(start, end, blank(source.units[start:end]))

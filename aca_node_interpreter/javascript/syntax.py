@@ -1,0 +1,230 @@
+"""A text as JavaScript counts it, and its tree as tree-sitter sees it."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from typing import NamedTuple
+
+import tree_sitter_javascript
+from tree_sitter import Language, Node, Parser, Tree
+
+IDENTIFIER_PART = r"[\w$\u200c\u200d\ud800-\udfff]"
+"""What an identifier may go on with; halves of characters beyond U+FFFF count, whatever these are."""
+
+# What Node.js or V8 skip at the start of a text, but not in the middle of a function: `#!…` and `-->…`.
+_FIRST_LINE = re.compile(r"\s*(#!|-->)[^\n\r\u2028\u2029]*")
+_LEADING_COMMENTS = re.compile(r"(?:\s+|//[^\n\r\u2028\u2029]*|/\*(?:[^*]|\*(?!/))*\*/)+")
+_ATTRIBUTES = re.compile(
+    r"""(?:\bfrom|\bimport)\s*(?P<quote>["'])(?:[^"'\\\n]|\\.)*(?P=quote)\s*(?P<all>(?:with|assert)\s*\{(?P<inside>[^{}]*)\})"""
+)
+# The grammar would go on with the next line. The last two characters become the end of the string or list, and `;`.
+_UNENDED = re.compile(
+    r"""(?:(?:\bfrom|\bimport)\s*(?:"(?:[^"\\\n]|\\.)*[^"\\\n]"|'(?:[^'\\\n]|\\.)*[^'\\\n]')"""
+    r"""|\bexport\s*\{[^{}]*[^{}]\})(?=[ \t]*(?:\r\n|\n)\s*[(\[`/+*-])"""
+)
+_AWAIT = re.compile(
+    rf"(?P<for>\bfor\s+)?(?<!{IDENTIFIER_PART})await(?!{IDENTIFIER_PART})(?!\s+using\s+{IDENTIFIER_PART})"
+)
+_AWAIT_LIKE_A_NAME = re.compile(
+    rf"(?<!{IDENTIFIER_PART})(?:(?:var|let|const|function|class)[\s*]+await(?!{IDENTIFIER_PART})"
+    rf"|await\s*(?:[=,)\]}};:]|(?:of|in)\b|\Z))"
+)
+
+
+@cache
+def _parser() -> Parser:
+    return Parser(Language(tree_sitter_javascript.language()))
+
+
+class Attributes(NamedTuple):
+    """Import attributes: what stands between their braces, and where they end."""
+
+    text: str
+    end: int
+
+
+class Source:
+    """A text in UTF-16 code units, one to a character of `units`, and its tree.
+
+    What the grammar does not know or reads otherwise than V8 is masked before parsing: replaced by as many units that
+    are parsed alike. Offsets are those of the text.
+    """
+
+    def __init__(self, text: str) -> None:
+        self.units = _to_units(text)
+        self.attributes: dict[int, Attributes] = {}
+        """Import attributes, by the offset of the specifier before them."""
+        self.first_line: tuple[int, int] | None = None
+        """A first line that only the start of a file may have."""
+        self.awaits_are_names = False
+        """Whether `await` is a variable here, as only a script allows."""
+        self._wide = not self.units.isascii()
+        self._masked = self._mask_imports(self._mask_start(self.units))
+        if "await" in text:
+            self._mask_awaits()
+        self.tree = self._parse()
+
+    @property
+    def root(self) -> Node:
+        """The program."""
+        return self.tree.root_node
+
+    def start(self, node: Node) -> int:
+        """Return where a node starts."""
+        return node.start_byte >> 1 if self._wide else node.start_byte
+
+    def end(self, node: Node) -> int:
+        """Return where a node ends."""
+        return node.end_byte >> 1 if self._wide else node.end_byte
+
+    def slice(self, node: Node) -> str:
+        """Return what the text has there."""
+        return self.units[self.start(node) : self.end(node)]
+
+    def name(self, node: Node) -> str:
+        """Return the identifier that a node is, its escapes read."""
+        text = self.slice(node)
+        if self._wide:
+            text = from_units(text)
+        return unescaped(text) if "\\" in text else text
+
+    def byte(self, offset: int) -> int:
+        """Return an offset as the tree counts."""
+        return offset << 1 if self._wide else offset
+
+    def leaf(self, start: int, end: int) -> Node | None:
+        """Return the smallest node around a part of the text."""
+        return self.root.descendant_for_byte_range(self.byte(start), self.byte(end))
+
+    def mask(self, start: int, end: int) -> None:
+        """Parse anew without a part of the text."""
+        self._masked = self._masked[:start] + blank(self._masked[start:end]) + self._masked[end:]
+        self.tree = self._parse()
+
+    def _parse(self) -> Tree:
+        if self._wide:
+            return _parser().parse(self._masked.encode("utf-16-le", "surrogatepass"), encoding="utf16le")
+        return _parser().parse(self._masked.encode())
+
+    def _mask_start(self, text: str) -> str:
+        if first := _FIRST_LINE.match(text):
+            self.first_line = first.start(1), first.end()
+            text = blank(first[0]) + text[first.end() :]
+        # The tree keeps a long row of comments as a list that has to be walked for each look at what follows.
+        if comments := _LEADING_COMMENTS.match(text):
+            text = blank(comments[0]) + text[comments.end() :]
+        return text
+
+    def _mask_imports(self, text: str) -> str:
+        """Mask import attributes, which the grammar knows only in part, and end a statement that its line ends."""
+        if "import" not in text and "export" not in text:
+            return text
+
+        def masked(match: re.Match[str]) -> str:
+            self.attributes[match.start("quote")] = Attributes(match["inside"], match.end())
+            before = match.start("all") - match.start()
+            return match[0][:before] + blank(match["all"])
+
+        if "with" in text or "assert" in text:
+            text = _ATTRIBUTES.sub(masked, text)
+        return _UNENDED.sub(lambda match: match[0][:-2] + match[0][-1] + ";", text)
+
+    def _mask_awaits(self) -> None:
+        """Mask `await` as `void`, which is parsed like it; the grammar would take `await (x)` for a call."""
+        if _AWAIT_LIKE_A_NAME.search(self._masked):
+            self.tree = self._parse()
+            for match in _AWAIT.finditer(self._masked):
+                leaf = self.leaf(match.end() - 5, match.end())
+                if leaf is not None and binds(leaf):
+                    self.awaits_are_names = True
+                    return
+        self._masked = _AWAIT.sub(lambda match: match[0] if match["for"] else "void ", self._masked)
+
+
+_BINDING_PARENTS = {
+    "formal_parameters": None,
+    "array_pattern": None,
+    "object_pattern": None,
+    "rest_pattern": None,
+    "pair_pattern": "value",
+    "assignment_pattern": "left",
+    "object_assignment_pattern": "left",
+    "variable_declarator": "name",
+    "function_declaration": "name",
+    "function_expression": "name",
+    "generator_function_declaration": "name",
+    "generator_function": "name",
+    "class_declaration": "name",
+    "class": "name",
+    "arrow_function": "parameter",
+    "catch_clause": "parameter",
+    "import_clause": None,
+    "namespace_import": None,
+    "import_specifier": None,
+}
+
+
+def binds(leaf: Node) -> bool:
+    """Whether an identifier declares: a variable, a parameter, a function, a class or an import.
+
+    A destructuring assignment looks like a declaration to the grammar, and to this.
+    """
+    if leaf.type not in ("identifier", "shorthand_property_identifier_pattern"):
+        return False
+    parent = leaf.parent
+    if parent is None:
+        return False
+    if parent.type == "for_in_statement":
+        return parent.child_by_field_name("left") == leaf and parent.child_by_field_name("kind") is not None
+    if parent.type not in _BINDING_PARENTS:
+        return False
+    field = _BINDING_PARENTS[parent.type]
+    return field is None or parent.child_by_field_name(field) == leaf
+
+
+_LINE_KEPT = re.compile(r"[^\n\r\u2028\u2029]")
+
+
+def blank(text: str) -> str:
+    """Return as many spaces, with the line ends kept."""
+    return _LINE_KEPT.sub(" ", text)
+
+
+_BEYOND = re.compile("[\U00010000-\U0010ffff]")
+
+
+def _to_units(text: str) -> str:
+    """Return a string with one character to each UTF-16 code unit."""
+    if text.isascii() or not _BEYOND.search(text):
+        return text
+    return _BEYOND.sub(lambda match: _halves(ord(match[0]) - 0x10000), text)
+
+
+def _halves(rest: int) -> str:
+    return chr(0xD800 + (rest >> 10)) + chr(0xDC00 + (rest & 0x3FF))
+
+
+def from_units(units: str) -> str:
+    """Return the text that code units are; a half that is alone stays."""
+    return units.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
+
+
+_ESCAPE = re.compile(r"\\(?:u\{([0-9a-fA-F]+)\}|u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2})|([0-7]{1,3})|(\r\n|[\s\S]))")
+_NAMED = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f", "v": "\v"}
+_NOTHING = {"\n", "\r", "\r\n", "\u2028", "\u2029"}
+
+
+def unescaped(text: str) -> str:
+    """Return what an identifier or the inside of a string says."""
+    return from_units(_to_units(_ESCAPE.sub(_read_escape, text)))
+
+
+def _read_escape(match: re.Match[str]) -> str:
+    braced, four, two, octal, other = match.groups()
+    if octal is not None:
+        return chr(int(octal, 8))
+    digits: str | None = braced or four or two
+    if digits is not None:
+        return chr(min(int(digits[-8:], 16), 0x10FFFF))
+    return "" if other in _NOTHING else _NAMED.get(other, other)
