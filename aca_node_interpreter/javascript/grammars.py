@@ -6,7 +6,9 @@ import functools
 
 import tree_sitter_javascript
 import tree_sitter_typescript
-from tree_sitter import Language, Parser, Query, Tree
+from tree_sitter import Language, Node, Parser, Query, QueryCursor, Tree
+
+from aca_node_interpreter.javascript.utf16 import units_of
 
 
 @functools.cache
@@ -22,11 +24,27 @@ def typescript() -> Language:
 
 
 def parse(units: str, language: Language) -> Tree:
-    """Parse a text, given with one character for each UTF-16 unit; its tree may have errors, and offsets are doubled."""
+    """Parse a text given with one character for each UTF-16 unit: the tree may have errors, its offsets are doubled."""
     return Parser(language).parse(units.encode("utf-16-le", "surrogatepass"), encoding="utf16le")
 
 
+def captures(tree: Tree, language: Language, patterns: str) -> dict[str, list[Node]]:
+    """Find what patterns name in a tree."""
+    return QueryCursor(_query(language, patterns)).captures(tree.root_node)
+
+
+def matches(tree: Tree, language: Language, patterns: str) -> list[tuple[int, dict[str, list[Node]]]]:
+    """Find where patterns match in a tree."""
+    return QueryCursor(_query(language, patterns)).matches(tree.root_node)
+
+
+def is_program(code: str) -> bool:
+    """Tell whether the text parses as it is, as JavaScript or as TypeScript."""
+    units = units_of(code)
+    return any(not parse(units, language()).root_node.has_error for language in (javascript, typescript))
+
+
 @functools.cache
-def query(language: Language, patterns: str) -> Query:
-    """Compile a query once."""
-    return Query(language, patterns)
+def _query(language: Language, patterns: str) -> Query:
+    query: Query = Query(language, patterns)
+    return query

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from tree_sitter import Node, QueryCursor, Tree
+from tree_sitter import Node, Tree
 
 from aca_node_interpreter.javascript import grammars, typescript_tree
 from aca_node_interpreter.javascript.prepared import Refusal
@@ -112,7 +112,7 @@ class _Span:
 
 
 def _spans(units: str, tree: Tree) -> tuple[list[_Span], bool]:
-    captures = QueryCursor(grammars.query(grammars.typescript(), _PATTERNS)).captures(tree.root_node)
+    captures = grammars.captures(tree, grammars.typescript(), _PATTERNS)
     spans: list[_Span] = []
     has_types = False
     for name, nodes in captures.items():
@@ -155,8 +155,8 @@ def _refusal(units: str, refused: list[_Span]) -> Refusal:
 
 
 def _is_surely_typescript(tree: Tree) -> bool:
-    captures = QueryCursor(grammars.query(grammars.typescript(), _CERTAIN)).captures(tree.root_node)
-    return any(not node.has_error for nodes in captures.values() for node in nodes)
+    certain = grammars.captures(tree, grammars.typescript(), _CERTAIN).get("certain", ())
+    return any(not node.has_error for node in certain)
 
 
 # Where nodes are, and what comes after them.
@@ -365,6 +365,7 @@ def _is_without_values(module: Node) -> bool:
     return True
 
 
+_WITH_STATEMENTS = ("statement_block", "export_statement", "internal_module", "module", "expression_statement")
 _WITHOUT_VALUES = (
     "identifier",
     "nested_identifier",

@@ -1,4 +1,4 @@
-"""Parse TypeScript, also where the grammar (tree-sitter-typescript 0.23) does not know it or takes it for something else.
+"""Parse TypeScript, also where the grammar (tree-sitter-typescript 0.23) does not know it or misreads it.
 
 The parser is then shown a copy in which that is written in a way it knows, character for character, so that its offsets
 are those of the text. A copy is used only where the text itself does not parse, or plainly was misread.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from tree_sitter import Node, QueryCursor, Tree
+from tree_sitter import Node, Tree
 
 from aca_node_interpreter.javascript import grammars
 from aca_node_interpreter.javascript.utf16 import blank, has_line_end
@@ -32,6 +32,10 @@ def parse(units: str) -> Tree:
 
 def _spaces(match: re.Match[str]) -> str:
     return " " * len(match[0])
+
+
+def _braces(match: re.Match[str]) -> str:
+    return "{" + " " * (len(match[0]) - 2) + "}"
 
 
 def _semicolon(match: re.Match[str]) -> str:
@@ -68,9 +72,10 @@ _SPELLINGS: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], str]], ...] =
 
 
 def _respelled(units: str, tree: Tree) -> str:
-    parts, position = [], 0
-    comments = QueryCursor(grammars.query(grammars.typescript(), "(comment) @comment")).captures(tree.root_node)
-    for start, end in sorted(_range(node) for node in comments.get("comment", ())):
+    parts: list[str] = []
+    position = 0
+    comments = grammars.captures(tree, grammars.typescript(), "(comment) @comment").get("comment", ())
+    for start, end in sorted(_range(node) for node in comments):
         parts += (units[position:start], blank(units[start:end]))
         position = end
     copy = "".join((*parts, units[position:]))
@@ -93,8 +98,7 @@ _DOT = re.compile(r"(?<=[\w$])\s*\.\s*(?=[A-Za-z_$])")
 
 def _disambiguated(units: str, tree: Tree) -> str:
     changes: list[tuple[int, str]] = []
-    matches = QueryCursor(grammars.query(grammars.typescript(), _MISREAD)).matches(tree.root_node)
-    for _pattern, found in matches:
+    for _pattern, found in grammars.matches(tree, grammars.typescript(), _MISREAD):
         if "bracket" in found:
             start, end = _range(found["before"][0])[1], _range(found["bracket"][0])[0]
             if has_line_end(units[start:end]):
@@ -104,7 +108,8 @@ def _disambiguated(units: str, tree: Tree) -> str:
                 changes.append((_range(found["as"][0])[0], "a_"))
         elif _text(units, found["qualified"][0].children[0]) not in ("let", "const", "var"):
             changes.append(_one_name(units, found["qualified"][0]))
-    parts, position = [], 0
+    parts: list[str] = []
+    position = 0
     for at, replacement in sorted(changes):
         if at >= position:
             parts += (units[position:at], replacement)
