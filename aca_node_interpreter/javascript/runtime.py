@@ -1,0 +1,87 @@
+"""The calls on the runtime inside a session: `runtime.js`'s source, and the request that each call is.
+
+Pure: what is sent, and how the answer is read, others decide.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from base64 import b64encode
+from collections.abc import Sequence
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from .prepared import Prepared
+
+
+@cache
+def source() -> str:
+    """Return the runtime without comment lines, indentation and blank lines."""
+    text = files(__package__).joinpath("runtime.js").read_text("utf-8")
+    lines = (line.strip() for line in text.splitlines())
+    return "\n".join(line for line in lines if line and not line.startswith("//"))
+
+
+@cache
+def _packed() -> str:
+    """Compress the runtime, so that what reads well also travels well."""
+    compressor = zlib.compressobj(9, wbits=-zlib.MAX_WBITS)
+    return b64encode(compressor.compress(source().encode()) + compressor.flush()).decode()
+
+
+def run_request(
+    prepared: Prepared, *, mark: str, run_id: str, cell: int, limit: float, seen: Sequence[str] = ()
+) -> dict[str, Any]:
+    """Word the call that runs a text.
+
+    Args:
+        prepared: the text.
+        mark: what the answer's line starts with; nobody can guess it.
+        run_id: the run's own; it never runs twice.
+        cell: the run's number, as in `cell_3.js`.
+        limit: seconds that it may take.
+        seen: paths below /mnt/data that the client has put there itself.
+    """
+    return {
+        "op": "run",
+        "mark": mark,
+        "id": run_id,
+        "cell": cell,
+        "limit": limit * 1000,
+        "code": prepared.code,
+        "edits": [[edit.start, edit.end, edit.text] for edit in prepared.edits],
+        "names": prepared.names,
+        "vars": prepared.vars,
+        "imports": [[i.specifier, i.line, i.bindings, dict(i.attributes)] for i in prepared.imports],
+        "async": prepared.is_async,
+        "strict": prepared.is_strict,
+        "module": prepared.is_module,
+        "errors": prepared.has_errors,
+        "seen": seen,
+    }
+
+
+def ask_request(*, mark: str, run_id: str, wait: float) -> dict[str, Any]:
+    """Word the call that asks what became of a run, waiting up to `wait` seconds for its end."""
+    return {"op": "ask", "mark": mark, "id": run_id, "wait": wait * 1000}
+
+
+def fetch_request(*, mark: str, run_id: str) -> dict[str, Any]:
+    """Word the call that has a run's whole record written to a file."""
+    return {"op": "fetch", "mark": mark, "id": run_id}
+
+
+def first_code(boot: str, request: dict[str, Any]) -> str:
+    """Return the code that installs the runtime, unless that is done already, and makes a call."""
+    unpacked = f'require("zlib").inflateRawSync(Buffer.from("{_packed()}","base64")).toString()'
+    # Named so, its frames are left out of stacks like those of Node.js's own modules.
+    install = f'require("vm").runInThisContext({unpacked},{{filename:"node:aca"}})({json.dumps(boot)})'
+    return f'typeof __aca=="function"||{install};__aca({json.dumps(request)})'
+
+
+def later_code(request: dict[str, Any]) -> str:
+    """Return the code that makes a call; where there is no runtime, the answer says so."""
+    none = "\n" + request["mark"] + json.dumps({"v": 1, "state": "none"})
+    return f'typeof __aca=="function"?__aca({json.dumps(request)}):console.log({json.dumps(none)})'
