@@ -30,6 +30,7 @@
   const { StringDecoder } = load("string_decoder");
   const { pathToFileURL } = load("url");
   const { inspect, types } = load("util");
+  const { Worker } = load("worker_threads");
   const { Script, constants = {}, runInNewContext } = load("vm");
 
   const uncurry = Function.prototype.bind.bind(Function.prototype.call);
@@ -54,7 +55,7 @@
   const update = uncurry(createHash("sha256").update);
   const digest = uncurry(createHash("sha256").digest);
   const now = performance.now.bind(performance);
-  const { emit, kill, _tickCallback: runTicks } = process;
+  const { emit, kill, nextTick, _tickCallback: runTicks } = process;
   const activeHandles = process._getActiveHandles;
   const activeResources = process.getActiveResourcesInfo;
   const listenersOf = process.rawListeners.bind(process);
@@ -1000,12 +1001,16 @@
 
   // Waits as a process does: until nothing that the run started is pending.
   function wait(run) {
-    if (run.over) return;
+    if (run.over || run.muted) return;
     setRefs(kernelHandles, "unref");
     if (run.timer) return;
+    // Nothing of its own is pending; the loop will say so at once.
+    const isShort = run.settled && apply(activeResources, process, []).length === 0;
     if (run.settled) setRefs(run.older, "unref");
     run.timer = setTimeout(timeUp, max(1, run.left), run);
     run.timer.unref();
+    // The timer comes first, unless the code lets nobody come.
+    if (!isShort) attempt(() => stopAfter(max(run.left, 0) + 250));
     let quiet = 0;
     run.poll = setInterval(() => {
       quiet = run.settled && onlyServers() ? quiet + 1 : 0;
@@ -1116,13 +1121,23 @@
 
   function pendingPromise(run) {
     const message = "The code awaits a promise that nothing can settle any more.";
-    return { __proto__: null, name: "PendingPromise", message, cell: run.cell };
+    const about = { __proto__: null, name: "PendingPromise", message, cell: run.cell };
+    const lines = splitLines(run.request.code);
+    for (let i = 0; i < lines.length; i++) {
+      if (!exec(/\bawait\b/, lines[i])) continue;
+      // Which one it is, nobody can say when there are several.
+      if (about.line !== undefined) return { ...about, line: undefined, source: undefined };
+      about.line = i + 1;
+      about.source = slice(lines[i], 0, 1000);
+    }
+    return about;
   }
 
   // What ends with a process ends here: listeners and, unless it goes on in the background, timers and servers.
   function leave(run, isDead) {
     clearTimeout(run.timer);
     clearInterval(run.poll);
+    attempt(() => stopAfter(0));
     for (let i = 0; i < ENDINGS.length; i++) {
       const listeners = listenersOf(ENDINGS[i]);
       for (let j = 0; j < listeners.length; j++) {
@@ -1141,8 +1156,8 @@
     const resources = apply(activeResources, process, []);
     const left = [];
     for (let i = 0; i < resources.length; i++) {
-      const name = LEFT[resources[i]] || resources[i];
-      if (indexIn(left, name) < 0) add(left, name);
+      const name = LEFT[resources[i]] ?? resources[i];
+      if (name && indexIn(left, name) < 0) add(left, name);
     }
     if (left.length) add(loose, run);
     setRefs(run.older, "ref");
@@ -1155,7 +1170,7 @@
     TCPServerWrap: "server",
     PipeServerWrap: "server",
     Timeout: "timer",
-    Immediate: "timer",
+    Immediate: "",
     ProcessWrap: "child",
     FSEventWrap: "watcher",
     MessagePort: "worker",
@@ -1191,27 +1206,10 @@
     }
     if (event === "uncaughtException") return uncaught(first, arguments[1]);
     if (event === "unhandledRejection" && uncaught(first, event)) return true;
-    if (event === "warning" && !warn(first)) return true;
+    // What we or `import()` make Node.js say.
+    if (event === "warning" && get(first, "name") === "ExperimentalWarning") return true;
     return apply(emit, this, arguments);
   });
-
-  const [defaultWarning] = listenersOf("warning");
-  let hasExplained = false;
-
-  // Node.js prints warnings past `process.stderr`.
-  function warn(warning) {
-    const { name, message, code, detail } = warning;
-    if (name === "ExperimentalWarning") return false;
-    const isDeprecation = name === "DeprecationWarning";
-    if (indexIn(listenersOf("warning"), defaultWarning) < 0 || (isDeprecation && process.noDeprecation)) return true;
-    let said = `(node:${process.pid}) ${code ? `[${code}] ` : ""}${name}: ${message}\n`;
-    if (typeof detail === "string") said += `${detail}\n`;
-    const flag = isDeprecation ? "deprecation" : "warnings";
-    if (!hasExplained) said += `(Use \`node --trace-${flag} ...\` to show where the warning was created)\n`;
-    hasExplained = true;
-    print(2, said);
-    return true;
-  }
 
   define(process, "exit", function exit(code) {
     const run = active || current;
@@ -1286,7 +1284,139 @@
     }
   }
 
-  define(root, "__aca", undefined);
+  // --- output that bypasses `process.stdout` ---
+
+  const outputDescriptor = (target) => {
+    if (target === 1 || target === "/dev/stdout") return 1;
+    return target === 2 || target === "/dev/stderr" ? 2 : 0;
+  };
+
+  // The part of a buffer that `fs.write` is asked to write, or the string's bytes.
+  function written(data, offset, length, encoding) {
+    if (typeof data === "string") return bytesOf(data, encoding);
+    if (typeof offset === "object" && offset !== null) ({ offset, length } = offset);
+    const bytes = bytesOf(data.buffer, data.byteOffset, data.byteLength);
+    return bytesOf(bytes.subarray(offset || 0, length === undefined ? undefined : (offset || 0) + length));
+  }
+
+  const optionsOf = (options) => (typeof options === "string" ? options : get(options || {}, "encoding"));
+
+  replace(fs, "writeSync", (original) => function (target, data, offset, length) {
+    if (!outputDescriptor(target)) return apply(original, this, arguments);
+    return print(target, written(data, offset, length, length));
+  });
+  replace(fs, "write", (original) => function (target, data, offset, length) {
+    const callback = arguments[arguments.length - 1];
+    if (!outputDescriptor(target) || typeof callback !== "function") return apply(original, this, arguments);
+    const count = print(target, written(data, +offset, +length || undefined, length));
+    return nextTick(callback, null, count, data);
+  });
+  for (const name of ["writeFile", "appendFile"]) {
+    replace(fs, `${name}Sync`, (original) => function (target, data, options) {
+      const descriptor = outputDescriptor(target);
+      if (!descriptor) return apply(original, this, arguments);
+      print(descriptor, typeof data === "string" ? data : written(data), optionsOf(options));
+      return undefined;
+    });
+    replace(fs, name, (original) => function (target, data, options) {
+      const descriptor = outputDescriptor(target);
+      if (!descriptor) return apply(original, this, arguments);
+      print(descriptor, typeof data === "string" ? data : written(data), optionsOf(options));
+      return nextTick(arguments[arguments.length - 1], null);
+    });
+  }
+  replace(fs, "createWriteStream", (original) => function (path, options) {
+    const descriptor = outputDescriptor(get(options || {}, "fd") ?? path);
+    return descriptor ? openStream(owner(), descriptor) : apply(original, this, arguments);
+  });
+  for (const name of ["close", "closeSync"]) {
+    replace(fs, name, (original) => function (target, callback) {
+      if (target !== 1 && target !== 2) return apply(original, this, arguments);
+      return callback && nextTick(callback, null);
+    });
+  }
+
+  // Names what a child would write to our own stdout or stderr: [index of its descriptor, ours].
+  function inherited(stdio, replacement) {
+    const list = [];
+    const found = [];
+    for (let i = 0; i < (isArray(stdio) ? stdio.length : 3); i++) {
+      const item = isArray(stdio) ? stdio[i] : stdio;
+      const ours = item === "inherit" ? i : typeof item === "object" ? get(item, "fd") : item;
+      if (ours === 1 || ours === 2) add(found, [i, ours]);
+      add(list, ours === 1 || ours === 2 ? replacement(i) : item);
+    }
+    return { list, found };
+  }
+
+  replace(childProcess.ChildProcess.prototype, "spawn", (original) => function (options) {
+    const { list, found } = inherited(get(options, "stdio"), () => "pipe");
+    if (found.length === 0) return apply(original, this, arguments);
+    const run = owner();
+    const result = apply(original, this, [{ ...options, stdio: list }]);
+    const pipes = [];
+    for (let i = 0; this.stdio && i < found.length; i++) {
+      const index = found[i][0];
+      const pipe = this.stdio[index];
+      if (!pipe) continue;
+      add(pipes, pipe);
+      pipe.on("data", (chunk) => receive(run, found[i][1], chunk));
+      this.stdio[index] = null;
+      if (index === 1) this.stdout = null;
+      if (index === 2) this.stderr = null;
+    }
+    // What goes on in the background may hold the pipes for ever.
+    const { unref } = this;
+    define(this, "unref", () => {
+      setRefs(pipes, "unref");
+      apply(unref, this, []);
+    });
+    this.once("exit", () => setTimeout(setRefs, 500, pipes, "unref"));
+    return result;
+  });
+
+  for (const name of ["spawnSync", "execFileSync", "execSync"]) {
+    replace(childProcess, name, (original) => function () {
+      const last = arguments.length - 1;
+      const options = arguments[last];
+      const stdio = typeof options === "object" ? get(options, "stdio") : undefined;
+      const paths = [];
+      // Not pipes: what goes on in the background may hold them for ever.
+      const { list, found } = inherited(stdio, () => {
+        const path = add(paths, `${tmpdir()}/aca-${process.pid}-${now()}-${paths.length}`);
+        return openSync(path, "ax");
+      });
+      if (found.length === 0) return apply(original, this, arguments);
+      arguments[last] = { ...options, stdio: list };
+      try {
+        return apply(original, this, arguments);
+      } finally {
+        for (let i = 0; i < found.length; i++) {
+          closeSync(list[found[i][0]]);
+          print(found[i][1], readFileSync(paths[i]));
+          unlinkSync(paths[i]);
+        }
+      }
+    });
+  }
+
+  // --- a second thread, for loops that start after the code has waited ---
+
+  const CONTROL =
+    'const { Session } = require("inspector"); const session = new Session(); session.connectToMainThread();' +
+    'let timer; require("worker_threads").parentPort.on("message", (wait) => { clearInterval(timer);' +
+    'if (wait) timer = setInterval(() => session.post("Runtime.terminateExecution"), wait); });';
+  let control;
+
+  function stopAfter(milliseconds) {
+    if (!control && milliseconds) {
+      control = new Worker(CONTROL, { __proto__: null, eval: true, stdout: true, stderr: true, execArgv: [], env: {} });
+      control.on("error", () => {});
+      control.unref();
+    }
+    if (control) control.postMessage(milliseconds);
+  }
+
   defineProperty(root, "__aca", { __proto__: null, value: handle, writable: false, configurable: false });
   attempt(() => process.chdir(DATA));
   Module.syncBuiltinESMExports();
