@@ -45,7 +45,8 @@ def collect(
     collection = Collection()
     if len(wanted) > most:
         collection.problems.append(f"{len(wanted) - most} more files; a run brings back {most}")
-    steps: dict[str, Download] = {}
+    steps: list[Download] = []
+    incoming: dict[str, IncomingArtifact] = {}
     for file in wanted[:most]:
         try:
             operation = calls.download_file(file.name, path=file.directory or None)
@@ -56,23 +57,21 @@ def collect(
             limit = f"{saved_in.max_bytes:,}"
             collection.problems.append(f"{printable(file.path)}, {file.size:,} bytes; the limit is {limit}")
         else:
-            steps[file.path] = Download(operation, IncomingArtifact(file.path, saved_in))
-    collection.missing |= set(steps)
-    yield from _fetch(collection, steps, hashes or {})
-    return collection
-
-
-def _fetch(collection: Collection, steps: dict[str, Download], hashes: Mapping[str, str]) -> Flow[None]:
-    outcomes = (yield Batch(list(steps.values()))) if steps else []
-    for (path, step), outcome in zip(steps.items(), outcomes, strict=True):
+            incoming[file.path] = IncomingArtifact(file.path, saved_in)
+            steps.append(Download(operation, incoming[file.path]))
+    collection.missing |= set(incoming)
+    outcomes = (yield Batch(steps)) if steps else []
+    hashes = hashes or {}
+    for (path, arrived), outcome in zip(incoming.items(), outcomes, strict=True):
         if isinstance(outcome, Exception):
             collection.problems.append(f"{printable(path)}: {reason(outcome)}")
             continue
-        artifact = step.to.finished()
+        artifact = arrived.finished()
         if hashes.get(path, artifact.sha256) != artifact.sha256:
             collection.problems.append(f"{printable(path)} changed while it was fetched; this is how it was then")
         collection.artifacts.append(artifact)
         collection.missing.remove(path)
+    return collection
 
 
 def may_be_artifact(file: RemoteFile) -> bool:

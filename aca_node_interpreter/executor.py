@@ -25,8 +25,9 @@ from .errors import AcaNodeError, ConfigurationError
 from .local_files import FileSource
 from .models import RemoteFile
 from .operations import CURRENT_API
+from .packages import checked
 from .runner import SessionRunner, Settings
-from .session import Limits, Run
+from .runs import Limits, Run
 
 
 class RunJavaScript(BaseModel):
@@ -48,6 +49,9 @@ class NodeSessionsConfig(BaseModel):
     max_artifact_bytes: int = 100 * 1024 * 1024
     max_artifacts: int = 100
     max_output_chars: int = 16_000
+    mode: Literal["managed", "raw"] = "managed"
+    packages: list[str] = Field(default_factory=list)
+    rehydrate: bool = False
 
 
 @dataclass
@@ -85,15 +89,18 @@ class NodeSessionsCodeExecutor(BaseTool, CodeExecutor, Component[NodeSessionsCon
         max_artifact_bytes: the largest file to bring back.
         max_artifacts: the largest number of files to bring back from one run.
         max_output_chars: how much text a model gets to read; the whole is then saved as an artifact.
+        mode: `managed` lets a model write JavaScript and TypeScript as it likes; `raw` sends code exactly as it is
+            to the kernel.
+        packages: npm packages that every run finds, such as `["axios", "zod@3"]`; the session needs egress for them.
+        rehydrate: put uploaded files back into a session that was lost.
         **tool_settings: any other field of LangChain's `BaseTool`.
 
     Raises:
         ConfigurationError: the endpoint, the session id or the timeout can't work.
     """
 
-    SUPPORTED_LANGUAGES: ClassVar[tuple[str, ...]] = prompts.LANGUAGES + prompts.TYPESCRIPT
-    """For `CodeExecutorAgent(supported_languages=list(...))`, which otherwise runs only Python and shell. TypeScript is
-    among them so that the agent hears why it does not run."""
+    SUPPORTED_LANGUAGES: ClassVar[tuple[str, ...]] = prompts.LANGUAGES
+    """For `CodeExecutorAgent(supported_languages=list(...))`, which otherwise runs only Python and shell."""
     SYSTEM_MESSAGE: ClassVar[str] = prompts.SYSTEM_MESSAGE
     """For `CodeExecutorAgent(system_message=...)`."""
 
@@ -126,6 +133,9 @@ class NodeSessionsCodeExecutor(BaseTool, CodeExecutor, Component[NodeSessionsCon
     max_artifact_bytes: int = Field(default=100 * 1024 * 1024, ge=0, frozen=True)
     max_artifacts: int = Field(default=100, ge=0, frozen=True)
     max_output_chars: int = Field(default=16_000, ge=200, frozen=True)
+    mode: Literal["managed", "raw"] = Field(default="managed", frozen=True)
+    packages: tuple[str, ...] = Field(default=(), frozen=True)
+    rehydrate: bool = Field(default=False, frozen=True)
 
     _runner: SessionRunner = PrivateAttr()
 
@@ -159,6 +169,9 @@ class NodeSessionsCodeExecutor(BaseTool, CodeExecutor, Component[NodeSessionsCon
                 isolation=self.isolation,
                 max_artifact_bytes=self.max_artifact_bytes,
                 limits=Limits(artifacts=self.max_artifacts, output_chars=self.max_output_chars),
+                mode=self.mode,
+                packages=checked(self.packages),
+                rehydrate=self.rehydrate,
             ),
             self.session_id,
         )
@@ -202,8 +215,10 @@ class NodeSessionsCodeExecutor(BaseTool, CodeExecutor, Component[NodeSessionsCon
 
     def _to_config(self) -> NodeSessionsConfig:
         values = self.model_dump(include=set(NodeSessionsConfig.model_fields))
-        directory = values.pop("artifacts_dir")
-        return NodeSessionsConfig(artifacts_dir=None if directory is None else str(directory), **values)
+        directory, packages = values.pop("artifacts_dir"), list(values.pop("packages"))
+        return NodeSessionsConfig(
+            artifacts_dir=None if directory is None else str(directory), packages=packages, **values
+        )
 
     @classmethod
     def _from_config(cls, config: NodeSessionsConfig) -> Self:
@@ -268,7 +283,7 @@ class NodeSessionsCodeExecutor(BaseTool, CodeExecutor, Component[NodeSessionsCon
                 result.exit_code = 1
                 outputs.append(refusal)
                 break
-            run = await self._runner.arun(block.code, output_chars=left)
+            run = await self._runner.arun(block.code, output_chars=left, language=block.language)
             left = max(200, left - len(run.text))
             result.exit_code = run.exit_code
             result.artifacts += run.artifacts
@@ -282,10 +297,7 @@ class NodeSessionsCodeExecutor(BaseTool, CodeExecutor, Component[NodeSessionsCon
 
 def _refusal(block: CodeBlock) -> str:
     """Say why a block can't run; empty when it can."""
-    language = block.language.strip().lower()
-    if language in prompts.TYPESCRIPT:
-        return "TypeScript does not run here yet: write the same in JavaScript, without types."
-    if language not in prompts.LANGUAGES:
+    if block.language.strip().lower() not in prompts.LANGUAGES:
         return f"unknown language {block.language!r}: write JavaScript in a ```javascript block."
     return "" if block.code.strip() else "The code block is empty."
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from secrets import token_hex
@@ -59,6 +59,17 @@ class BoundedBuffer:
             raise MalformedResponseError("The session pool sent more than the file has.")
         self._chunks.append(chunk)
         return len(chunk)
+
+
+def repeatable(file: FileSource, name: str | None) -> Callable[[], Upload]:
+    """Return how to have an upload again later: from its path, or out of memory."""
+    if isinstance(file, (str, os.PathLike)):
+        path = Path(file)
+        return lambda: Upload(name or path.name, path.read_bytes())
+    with opened(file, name) as upload:
+        content = upload.content if isinstance(upload.content, bytes) else upload.content.read()
+        kept = Upload(upload.name, content)
+    return lambda: kept
 
 
 @contextmanager

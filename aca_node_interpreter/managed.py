@@ -1,8 +1,8 @@
 """Managed mode: one call to the in-session runtime for each run, and never a run twice.
 
-Each run has an id, which the runtime remembers, and each installed runtime has a boot id. When an answer does not come, or
-comes without its envelope, the code is not sent again: the runtime is asked for the run by its id. It then tells that run's
-outcome, or that it never had it (and will refuse it, should it still arrive), so that it can be sent under a new id. A
+Each run has an id, which the runtime remembers, and each installed runtime has a boot id. When an answer does not come,
+or comes without its envelope, the code is not sent again: the runtime is asked for the run by its id. It tells what
+came of it, or that it never had it (and will refuse it, should it still arrive): then it can be sent under a new id. A
 session that has no runtime any more, or another one, was lost, and with it what is known of the run.
 """
 
@@ -12,7 +12,7 @@ import hashlib
 import math
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -26,8 +26,9 @@ from .errors import (
     SessionLostError,
 )
 from .flow import Download, Flow, Sleep
-from .javascript import requests
+from .javascript import runtime
 from .javascript.envelope import MAX_RECORD_BYTES, Envelope, Manifest, Record, split
+from .javascript.prepared import Prepared
 from .local_files import BoundedBuffer
 from .models import MAX_RUN_SECONDS, Execution
 from .operations import Operation, SessionCalls
@@ -103,12 +104,14 @@ class Runtime:
         """Note that the runtime is gone; the next run installs one."""
         self.boot, self.is_installed = secrets.token_hex(), False
 
-    def run(self, call: Mapping[str, Any], seconds: float) -> Flow[Reply]:
+    def run(self, prepared: Prepared, seconds: float, *, cell: int, seen: Sequence[str] = ()) -> Flow[Reply]:
         """Run code once, and bring all of its answer.
 
         Args:
-            call: what the runtime is told, but for the run's id and the time limit.
-            seconds: how long the code may run.
+            prepared: the code.
+            seconds: how long it may run.
+            cell: the run's number.
+            seen: paths below `/mnt/data` of files that were put there from here since the last run.
 
         Raises:
             SessionLostError: the session ended, and nobody knows whether the code ran.
@@ -122,8 +125,8 @@ class Runtime:
         for _ in range(_SENDINGS):
             is_first = not self.is_installed
             mark = _new_mark()
-            whole = {**call, "op": "run", "id": self._pending, "mark": mark, "limit": math.ceil(limit * 1000)}
-            code = requests.installing(self.boot, whole) if is_first else requests.calling(whole)
+            request = runtime.run_request(prepared, mark=mark, run_id=self._pending, cell=cell, limit=limit, seen=seen)
+            code = runtime.first_code(self.boot, request) if is_first else runtime.later_code(request)
             execution, doubt = None, None
             try:
                 execution = yield self.calls.execute(code, timeout=math.ceil(limit) + _MARGIN)
@@ -139,7 +142,7 @@ class Runtime:
                 printed = ""
             if envelope.state == "none":
                 if execution is not None:
-                    installed = not is_first or requests.was_installed(execution.stdout, mark)
+                    installed = not is_first or runtime.was_installed(execution.stdout, mark)
                     self.forget()
                     timed_out = output.TIMEOUT_WORDS in execution.stderr
                     return Died(_without_signs(execution, mark)) if installed or timed_out else NoRuntime(execution)
@@ -156,7 +159,9 @@ class Runtime:
             answer = yield from self._whole(envelope, execution, printed, mark, deadline)
             self._pending = ""
             return replace(answer, was_repeated=was_repeated)
-        raise ServiceUnreachableError("The session pool loses what it is sent; the code did not run.", ran=False) from doubt
+        raise ServiceUnreachableError(
+            "The session pool loses what it is sent; the code did not run.", ran=False
+        ) from doubt
 
     def unread(self) -> Flow[Manifest]:
         """Tell what an earlier run did to files whose answer nobody took, because its caller went away."""
@@ -165,7 +170,7 @@ class Runtime:
             return Manifest()
         mark = _new_mark()
         try:
-            execution = yield self._question({"op": "ask", "id": run_id, "mark": mark, "wait": 0})
+            execution = yield self._question(runtime.ask_request(mark=mark, run_id=run_id, wait=0))
         except AcaNodeError:
             return Manifest()
         envelope = split(execution.stdout, mark)[1]
@@ -187,7 +192,7 @@ class Runtime:
         deadline: float,
     ) -> Flow[Answered]:
         """Complete an answer of which a part did not arrive."""
-        stdout = requests.without_sign(printed, mark)
+        stdout = runtime.without_sign(printed, mark)
         stderr = "" if execution is None else execution.stderr
         is_whole = envelope.state == "done" and (envelope.out, envelope.err) == (_size(stdout), _size(stderr))
         if not is_whole:
@@ -195,14 +200,16 @@ class Runtime:
             envelope, stdout, stderr = record.envelope, record.stdout, record.stderr
         return Answered(envelope, stdout, stderr, execution)
 
-    def _asked(self, run_id: str, deadline: float, doubt: AcaNodeError | None, op: str = "ask") -> Flow[Envelope]:
+    def _asked(
+        self, run_id: str, deadline: float, doubt: AcaNodeError | None, *, whole: bool = False
+    ) -> Flow[Envelope]:
         """Ask for a run until the runtime, or what is left of the session, has an answer."""
         pause, unanswered = _FIRST_PAUSE, 0
         while True:
             mark = _new_mark()
-            question = {"op": op, "id": run_id, "mark": mark, "wait": _ASK_SECONDS * 1000}
+            ask = runtime.ask_request(mark=mark, run_id=run_id, wait=_ASK_SECONDS)
             try:
-                execution = yield self._question(question)
+                execution = yield self._question(runtime.fetch_request(mark=mark, run_id=run_id) if whole else ask)
             except AcaNodeError as error:
                 if not _leaves_doubt(error) and not isinstance(error, PoolFullError):
                     raise
@@ -211,7 +218,7 @@ class Runtime:
                 envelope = split(execution.stdout, mark)[1]
                 if envelope is None:
                     # The answer itself may have been cut; in a file there is room.
-                    op, unanswered = "fetch", unanswered + 1
+                    whole, unanswered = True, unanswered + 1
                 elif envelope.state != "running":
                     return envelope
             if time.monotonic() > deadline or unanswered >= _QUESTIONS:
@@ -221,9 +228,9 @@ class Runtime:
             yield Sleep(pause)
             pause = min(pause * 2, _LONGEST_PAUSE)
 
-    def _question(self, call: Mapping[str, Any]) -> Operation[Execution]:
+    def _question(self, request: dict[str, Any]) -> Operation[Execution]:
         """Return a call that may be sent twice, since it runs nothing."""
-        operation = self.calls.execute(requests.calling(call), timeout=_ASK_SECONDS + _MARGIN)
+        operation = self.calls.execute(runtime.later_code(request), timeout=_ASK_SECONDS + _MARGIN)
         return replace(operation, replayable=True, runs_code=False, wait=_ASK_WAIT)
 
     def _record(self, envelope: Envelope, deadline: float) -> Flow[Record]:
@@ -231,7 +238,7 @@ class Runtime:
         problem: AcaNodeError | None = None
         for _ in range(_FETCHES):
             if envelope.file is None:
-                envelope = yield from self._asked(self._pending, deadline, problem, "fetch")
+                envelope = yield from self._asked(self._pending, deadline, problem, whole=True)
             if envelope.file is None:
                 break
             name, size, sha256 = envelope.file
@@ -270,4 +277,4 @@ def _size(text: str) -> int:
 
 
 def _without_signs(execution: Execution, mark: str) -> Execution:
-    return replace(execution, stdout=requests.without_sign(execution.stdout, mark))
+    return replace(execution, stdout=runtime.without_sign(execution.stdout, mark))

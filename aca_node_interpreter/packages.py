@@ -23,7 +23,8 @@ _ERROR_CHARS = 1_500
 
 _INSTALL = """
 const { spawnSync } = require('node:child_process');
-const done = spawnSync('npm', ['install', '--no-audit', '--no-fund', '--no-update-notifier', '--fetch-retries=1', ...PACKAGES], {
+const options = ['--no-audit', '--no-fund', '--no-update-notifier', '--fetch-retries=1'];
+const done = spawnSync('npm', ['install', ...options, ...PACKAGES], {
   cwd: '/mnt/data', encoding: 'utf8', maxBuffer: 1e8,
 });
 if (done.status !== 0) {

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-LANGUAGES = ("javascript", "js", "node", "nodejs", "mjs", "cjs")
+LANGUAGES = ("javascript", "js", "node", "nodejs", "mjs", "cjs", "typescript", "ts", "mts", "cts")
 """Names of code blocks that run."""
-
-TYPESCRIPT = ("typescript", "ts")
-"""Names of code blocks that are refused with the advice to write JavaScript."""
 
 _RULES = """\
 The code runs in a Node.js session that keeps its variables and files from one run to the next. Rules:
 - Print what you need with console.log; the value of the last expression comes back too.
-- Declare top-level names with var: const and let can't be declared again in a later run.
-- Load modules with require; import statements and top-level await are not available. To wait for something, start \
-with $$.async() and end with $$.done(value), for example: \
-$$.async(); (async () => { ... })().then($$.done, $$.sendError)
-- Write files to /mnt/data: they are saved for the user. Never call process.exit()."""
+- import, require, top-level await and TypeScript's types all work; names may be declared again in a later run.
+- A run ends when nothing is left to wait for, as a program does.
+- Write files to /mnt/data: they are saved for the user."""
 
 TOOL_DESCRIPTION = f"Run JavaScript with Node.js and return what it prints.\n{_RULES}"
 """For function calling."""

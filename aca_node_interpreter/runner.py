@@ -23,10 +23,11 @@ from .auth import Credential, TokenProvider, TokenSource
 from .client import AsyncSessionPoolClient, SessionPoolClient
 from .endpoint import Endpoint, checked_identifier, new_identifier
 from .errors import AcaNodeError, ConfigurationError, ServiceUnreachableError
-from .local_files import FileSource
+from .local_files import FileSource, repeatable
 from .models import RemoteFile
-from .operations import CURRENT_API, SessionCalls, checked_timeout
-from .session import Limits, Run, Session
+from .operations import CURRENT_API, Operation, SessionCalls, checked_timeout
+from .runs import Limits, Run
+from .session import Mode, Session
 
 if TYPE_CHECKING:
     from .local import LocalPool
@@ -51,6 +52,9 @@ class Settings:
     isolation: Literal["auto", "bubblewrap", "landlock", "sandbox-exec", "none"] = "auto"
     max_artifact_bytes: int = 100 * 1024 * 1024
     limits: Limits = field(default_factory=Limits)
+    mode: Mode = "managed"
+    packages: tuple[str, ...] = ()
+    rehydrate: bool = False
 
 
 @dataclass
@@ -126,34 +130,43 @@ class SessionRunner:
         """The directory that artifacts are saved in; it is made when first asked for."""
         return self._directory().path
 
-    def run(self, code: str, *, timeout: float | None = None, output_chars: int | None = None) -> Run:
+    def run(
+        self, code: str, *, timeout: float | None = None, output_chars: int | None = None, language: str = ""
+    ) -> Run:
         """Run code and bring back its files. Code that fails is a `Run` too; raises only when the call failed.
 
-        `timeout` (seconds) and `output_chars` (of text for a model) take the place of the settings.
+        `timeout` (seconds) and `output_chars` (of text for a model) take the place of the settings; `language` is what
+        the code was said to be written in.
         """
         with self._in_turn():
             opened = self._opened()
-            return opened.client.perform(opened.session.run(code, **self._how(timeout, output_chars)))
+            flow = opened.session.run(code, language=language, **self._how(timeout, output_chars))
+            return opened.client.perform(flow)
 
-    async def arun(self, code: str, *, timeout: float | None = None, output_chars: int | None = None) -> Run:
+    async def arun(
+        self, code: str, *, timeout: float | None = None, output_chars: int | None = None, language: str = ""
+    ) -> Run:
         """Do what `run` does, without holding up the event loop."""
         async with self._in_turn_async():
             opened = await self._aopened()
             client = await opened.client_of_running_loop()
-            return await client.perform(opened.session.run(code, **self._how(timeout, output_chars)))
+            flow = opened.session.run(code, language=language, **self._how(timeout, output_chars))
+            return await client.perform(flow)
 
     def upload(self, file: FileSource, *, name: str | None = None, path: str | None = None) -> RemoteFile:
         """Send a file to the session's `/mnt/data`; it comes back as an artifact only when a run changes it."""
         with self._in_turn():
             opened = self._opened()
-            return opened.session.remember(opened.client.upload_file(file, name=name, path=path))
+            file, again = self._kept(opened, file, name, path)
+            return opened.session.remember(opened.client.upload_file(file, name=name, path=path), again)
 
     async def aupload(self, file: FileSource, *, name: str | None = None, path: str | None = None) -> RemoteFile:
         """Do what `upload` does, without holding up the event loop."""
         async with self._in_turn_async():
             opened = await self._aopened()
             client = await opened.client_of_running_loop()
-            return opened.session.remember(await client.upload_file(file, name=name, path=path))
+            file, again = await asyncio.to_thread(self._kept, opened, file, name, path)
+            return opened.session.remember(await client.upload_file(file, name=name, path=path), again)
 
     async def start(self) -> None:
         """Open now what the first run would open."""
@@ -227,7 +240,14 @@ class SessionRunner:
             "session_id": calls.session_id,
             "api_version": calls.api_version,
         }
-        session = Session(calls, is_new=self._resumed_id is None, limits=settings.limits)
+        session = Session(
+            calls,
+            is_new=self._resumed_id is None,
+            limits=settings.limits,
+            mode=settings.mode,
+            packages=settings.packages,
+            keeps_uploads=settings.rehydrate,
+        )
         opened = self._open = _Open(session, SessionPoolClient(**connection), connection, pool)
         if self._release is not None:
             self._release.detach()
@@ -239,6 +259,16 @@ class SessionRunner:
         if self._resumed_id is None and opened.session.was_used:
             with suppress(AcaNodeError):  # it ends by itself after its cooldown
                 opened.client.delete_session()
+
+    def _kept(
+        self, opened: _Open, file: FileSource, name: str | None, path: str | None
+    ) -> tuple[FileSource, Callable[[], Operation[RemoteFile]] | None]:
+        """Return what to upload, and how to do so again if a lost session is to get it back."""
+        if not self._settings.rehydrate:
+            return file, None
+        upload = repeatable(file, name)
+        content = file if isinstance(file, (str, os.PathLike)) else upload().content
+        return content, lambda: opened.session.calls.upload_file(upload(), path=path)
 
     def _how(self, timeout: float | None, output_chars: int | None) -> dict[str, Any]:
         return {

@@ -1,15 +1,15 @@
 """One conversation's session: run code in it and collect the files that the run made.
 
-Written as flows (see `aca_node_interpreter.flow`); the clients run them. What a model sends is prepared, run by the
-in-session runtime (`managed`) or, where that can't be installed or is not wanted, by the service's kernel as it is (`raw`).
+Written as flows (see `aca_node_interpreter.flow`); the clients run them. What a model sends is prepared and run by the
+in-session runtime (`managed`) or, where that can't be installed or is not wanted, by the kernel as it is (`raw`).
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import InitVar, dataclass, field, replace
-from typing import Any, Literal
+from typing import Literal
 
 from . import packages as npm
 from .artifacts import ArtifactDirectory, printable
@@ -19,12 +19,12 @@ from .flow import Compute, Flow
 from .javascript.envelope import Manifest
 from .javascript.prepare import prepare
 from .javascript.prepared import Prepared, Refusal
-from .managed import Died, NoRuntime, Recycled, Runtime
+from .managed import Died, NoRuntime, Recycled, Reply, Runtime
 from .models import RemoteFile
-from .operations import SessionCalls, Upload
+from .operations import Operation, SessionCalls
 from .outcomes import outcome_of
 from .raw import collected, listing, run_raw
-from .runs import Limits, Outcome, Run, finished, refused
+from .runs import Limits, Outcome, Run, finished, reason, refused
 
 _log = logging.getLogger("aca_node_interpreter")
 
@@ -34,8 +34,8 @@ Mode = Literal["managed", "raw"]
 _LONG = 10_000
 
 _FELL_BACK = (
-    "The in-session runtime can't be installed in this session pool: from now on code runs exactly as it is sent, without "
-    "top-level await, import and TypeScript, and const and let can't be declared again."
+    "The in-session runtime can't be installed in this session pool: from now on code runs exactly as it is sent, "
+    "without top-level await, import and TypeScript, and const and let can't be declared again."
 )
 _LOST = "The session was lost since the last run, and a new one took its place: its variables and files are gone."
 _RESTARTED = "The session's Node.js was restarted since the last run: its variables are gone, its files are there."
@@ -71,7 +71,7 @@ class Session:
     """Paths that were uploaded since the last run."""
     _owed: dict[str, RemoteFile] = field(default_factory=dict, init=False)
     """Files that a run made and that have not come back yet."""
-    _uploads: dict[str, tuple[Upload, str | None]] = field(default_factory=dict, init=False)
+    _uploads: dict[str, Callable[[], Operation[RemoteFile]]] = field(default_factory=dict, init=False)
     _has_packages: bool = field(default=False, init=False)
     _was_lost: bool = field(default=False, init=False)
 
@@ -109,17 +109,17 @@ class Session:
         run: Run = yield Compute(lambda: finished(outcome, saved_in, limit))
         return run
 
-    def remember(self, file: RemoteFile, upload: Upload | None = None, path: str | None = None) -> RemoteFile:
+    def remember(self, file: RemoteFile, again: Callable[[], Operation[RemoteFile]] | None = None) -> RemoteFile:
         """Note a file that was put there by an upload, so that it is not taken for a run's.
 
-        With `upload`, its content, it can be put back should the session be lost.
+        `again` is how to upload it once more, should the session be lost.
         """
         self.was_used = True
         self._seen.append(file.path)
         if self._known is not None:
             self._known |= versions([file])
-        if upload is not None and self.keeps_uploads:
-            self._uploads[file.path] = (upload, path)
+        if again is not None and self.keeps_uploads:
+            self._uploads[file.path] = again
         return file
 
     def _run_raw(self, code: str, timeout: float, saved_in: ArtifactDirectory) -> Flow[Outcome]:
@@ -128,9 +128,7 @@ class Session:
         outcome, self._known = yield from flow
         return outcome
 
-    def _run_managed(
-        self, text: str, prepared: Prepared, timeout: float, saved_in: ArtifactDirectory
-    ) -> Flow[Outcome]:
+    def _run_managed(self, text: str, prepared: Prepared, timeout: float, saved_in: ArtifactDirectory) -> Flow[Outcome]:
         notes: list[str] = []
         self.was_used = True
         if self._was_lost:
@@ -138,14 +136,14 @@ class Session:
         if self.packages and not self._has_packages:
             yield from self._install_packages()
         self._runs += 1
-        reply = yield from self._runtime.run(self._call(prepared), timeout)
+        reply = yield from self._ask(prepared, timeout)
         if isinstance(reply, Recycled):
             notes.append((yield from self._lost()))
             notes += yield from self._restored()
             if self.packages:
                 yield from self._install_packages()
-            reply = yield from self._runtime.run(self._call(prepared), timeout)
-        if isinstance(reply, NoRuntime) or isinstance(reply, Recycled):
+            reply = yield from self._ask(prepared, timeout)
+        if isinstance(reply, (NoRuntime, Recycled)):
             _log.warning("%s", _FELL_BACK)
             self.mode = "raw"
             outcome = yield from self._run_raw(text, timeout, saved_in)
@@ -159,22 +157,8 @@ class Session:
         outcome = outcome_of(reply, self._runs)
         return _with_notes((yield from self._with_files(outcome, reply.envelope.files, saved_in)), notes)
 
-    def _call(self, prepared: Prepared) -> Mapping[str, Any]:
-        return {
-            "cell": self._runs,
-            "code": prepared.code,
-            "edits": [[edit.start, edit.end, edit.text] for edit in prepared.edits],
-            "names": prepared.names,
-            "vars": prepared.vars,
-            "imports": [
-                [each.specifier, each.line, each.bindings, dict(each.attributes)] for each in prepared.imports
-            ],
-            "async": prepared.is_async,
-            "strict": prepared.is_strict,
-            "module": prepared.is_module,
-            "errors": prepared.has_errors,
-            "seen": self._seen,
-        }
+    def _ask(self, prepared: Prepared, seconds: float) -> Flow[Reply]:
+        return self._runtime.run(prepared, seconds, cell=self._runs, seen=tuple(self._seen))
 
     def _owe(self, manifest: Manifest) -> None:
         """Note the files that a run made."""
@@ -192,9 +176,7 @@ class Session:
             self._known |= versions(wanted)
         if manifest.more:
             collection.problems.append(f"{manifest.more} more files; a run names only so many")
-        return replace(
-            outcome, artifacts=collection.artifacts, problems=collection.problems, deleted=manifest.deleted
-        )
+        return replace(outcome, artifacts=collection.artifacts, problems=collection.problems, deleted=manifest.deleted)
 
     def _dead(self, reply: Died, saved_in: ArtifactDirectory) -> Flow[Outcome]:
         """Tell of a run that took its process with it, and bring back what it had written."""
@@ -226,14 +208,12 @@ class Session:
             return []
         there = {file.path for file in (yield from listing(self.calls))}
         back, problems = [], []
-        for path, (upload, directory) in self._uploads.items():
-            if path in there:
-                continue
+        for path in sorted(self._uploads.keys() - there):
             try:
-                self.remember((yield self.calls.upload_file(upload, path=directory)))
+                self.remember((yield self._uploads[path]()))
                 back.append(printable(path))
-            except AcaNodeError as error:
-                problems.append(f"{printable(path)} could not be put back: {error}")
+            except (AcaNodeError, OSError) as error:
+                problems.append(f"{printable(path)} could not be put back: {reason(error)}")
         return [*([f"Uploaded files were put back: {', '.join(back)}."] if back else []), *problems]
 
     def _install_packages(self) -> Flow[None]:
@@ -242,7 +222,7 @@ class Session:
         Raises:
             PackageInstallError: npm could not; the message is npm's own.
         """
-        reply = yield from self._runtime.run(self._call(npm.installing(self.packages)), npm.SECONDS)
+        reply = yield from self._ask(npm.installing(self.packages), npm.SECONDS)
         npm.check(reply)
         self._has_packages = True
         self._known = versions((yield from listing(self.calls)))

@@ -276,10 +276,11 @@ def _row(data: object) -> tuple[str, int, float, str]:
 
 
 def _file(data: object) -> tuple[str, int, str]:
-    name, size, sha256 = (data + [None] * 3)[:3] if isinstance(data, list) else (None, None, None)
-    if not _text(name) or "/" in name or not _is_below_data(name):
+    parts = data if isinstance(data, list) and len(data) == 3 else [None] * 3
+    name = _text(parts[0])
+    if not name or "/" in name or not _is_below_data(name):
         raise MalformedResponseError("The session's runtime named no file for its record.")
-    return name, _count(size), _text(sha256, 64)
+    return name, _count(parts[1]), _text(parts[2], 64)
 
 
 def _mime(data: object) -> dict[str, str]:

@@ -3,18 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from aca_node_interpreter.javascript.completion import returned
 from aca_node_interpreter.javascript.declarations import COMMONJS, Found, find_declarations, hoisted_functions
+from aca_node_interpreter.javascript.fences import TYPESCRIPT, code_of
+from aca_node_interpreter.javascript.foreign import refusal_of
 from aca_node_interpreter.javascript.mode import Mode, mode_of
 from aca_node_interpreter.javascript.modules import imported, meta_edits, module_edits
 from aca_node_interpreter.javascript.prepared import Edit, Prepared, Refusal
 from aca_node_interpreter.javascript.syntax import Source, blank
+from aca_node_interpreter.javascript.typescript import erase
 
 
 def prepare(text: str, *, language: str = "") -> Prepared | Refusal:
-    """Return what is to run for a model's text; `language` is what the model called it, if anything."""
-    return prepare_code(text)
+    """Return what is to run for a model's text, or why nothing can.
+
+    Args:
+        text: code, or Markdown with blocks of code in it; lines are counted in all of it.
+        language: what the model called it, if anything.
+    """
+    block = code_of(text)
+    named = block.language or language.strip().lower()
+    if refusal := refusal_of(block.code, named):
+        return refusal
+    prepared = prepare_code(block.code)
+    if not prepared.has_errors:
+        return prepared
+    # TypeScript is what does not parse as JavaScript, whatever it is called.
+    erased = erase(block.code, hinted=named in TYPESCRIPT)
+    if erased is None or isinstance(erased, Refusal):
+        return erased or prepared
+    return replace(prepare_code(erased), language="typescript")
 
 
 def prepare_code(code: str) -> Prepared:

@@ -1,4 +1,4 @@
-"""Word what the code threw so that a model can repair it: what, where, the line itself, and one hint where we know it."""
+"""Word what the code threw so that a model can repair it: what, where, the line itself, and one hint if any."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ _STACK_LINES = 6
 _MESSAGE_CHARS = 1_500
 _SOURCE_CHARS = 160
 
+_TOP_LEVEL = re.compile(r"at Object\.<anonymous> \(([^()]*)\)")
 _FRAME = re.compile(r"/mnt/data/cell_(\d+)\.js:(\d+)(?::(\d+))?")
 
 
@@ -34,7 +35,7 @@ def report(error: CodeError, cell: int) -> str:
 
 
 def _headline(error: CodeError) -> str:
-    message = error.message
+    message = error.message.partition("\nRequire stack:")[0]
     if len(message) > _MESSAGE_CHARS:
         message = f"{message[:_MESSAGE_CHARS]}… ({len(message):,} characters)"
     if not error.name or message.startswith(f"{error.name}: "):
@@ -68,7 +69,8 @@ def _stack(error: CodeError, cell: int) -> list[str]:
         run, line = int(match[1]), match[2]
         return f"line {line}" if run == cell else f"line {line} of run {run}"
 
-    frames = [_FRAME.sub(named, line.strip()) for line in error.stack.splitlines() if line.strip().startswith("at ")]
+    lines = (line.strip() for line in error.stack.splitlines())
+    frames = [_TOP_LEVEL.sub(r"at \1", _FRAME.sub(named, line)) for line in lines if line.startswith("at ")]
     if len(frames) == 1 and error.line and re.fullmatch(rf"at line {error.line}(?: of run \d+)?", frames[0]):
         return []
     left_out = len(frames) - _STACK_LINES
@@ -76,11 +78,13 @@ def _stack(error: CodeError, cell: int) -> list[str]:
     return [*shown, f"    … {left_out} more"] if left_out > 0 else shown
 
 
+# The names that models know; what they get wrong is near one of these.
 _BUILT_INS = (
-    "assert async_hooks buffer child_process cluster console constants crypto dgram diagnostics_channel dns domain events "
-    "fs http http2 https inspector module net os path perf_hooks process punycode querystring readline repl sea sqlite "
-    "stream string_decoder test timers tls tty url util v8 vm wasi worker_threads zlib"
-).split()
+    *("assert", "async_hooks", "buffer", "child_process", "cluster", "console", "constants", "crypto", "dgram", "dns"),
+    *("events", "fs", "http", "http2", "https", "inspector", "module", "net", "os", "path", "perf_hooks", "process"),
+    *("punycode", "querystring", "readline", "repl", "sqlite", "stream", "string_decoder", "test", "timers", "tls"),
+    *("tty", "url", "util", "v8", "vm", "wasi", "worker_threads", "zlib"),
+)
 
 _NO_NETWORK = (
     "the session reached no network: a session pool has egress only when it was made with it. Work with what is in "
@@ -149,7 +153,7 @@ def _read_only(error: CodeError) -> str:
 
 def _memory(error: CodeError) -> str:
     too_much = re.search(r"allocation failed|Invalid (?:string|array|typed array) length|out of memory", error.message)
-    is_limit = error.name == "RangeError" and too_much or error.code in ("ENOMEM", "ERR_WORKER_OUT_OF_MEMORY")
+    is_limit = (error.name == "RangeError" and too_much) or error.code in ("ENOMEM", "ERR_WORKER_OUT_OF_MEMORY")
     return "that is more memory than there is: work in smaller pieces, or in a file." if is_limit else ""
 
 

@@ -73,12 +73,28 @@ def fetch_request(*, mark: str, run_id: str) -> dict[str, Any]:
     return {"op": "fetch", "mark": mark, "id": run_id}
 
 
+# The first call prints it between the installation and the code: so a runtime that could not be installed is told from
+# code that ended its process.
+_INSTALLED = "+"
+
+
+def was_installed(stdout: str, mark: str) -> bool:
+    """Tell whether a session's first call got as far as running code."""
+    return stdout.startswith(mark + _INSTALLED)
+
+
+def without_sign(stdout: str, mark: str) -> str:
+    """Return what the code itself printed."""
+    return stdout.removeprefix(f"{mark}{_INSTALLED}\n")
+
+
 def first_code(boot: str, request: dict[str, Any]) -> str:
     """Return the code that installs the runtime, unless that is done already, and makes a call."""
+    sign = json.dumps(request["mark"] + _INSTALLED)
     unpacked = f'require("zlib").inflateRawSync(Buffer.from("{_packed()}","base64")).toString()'
     # Named so, its frames are left out of stacks like those of Node.js's own modules.
     install = f'require("vm").runInThisContext({unpacked},{{filename:"node:aca"}})({json.dumps(boot)})'
-    return f'typeof __aca=="function"||{install};__aca({json.dumps(request)})'
+    return f'typeof __aca=="function"||{install};console.log({sign});__aca({json.dumps(request)})'
 
 
 def later_code(request: dict[str, Any]) -> str:
