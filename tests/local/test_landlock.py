@@ -348,3 +348,70 @@ def test_root_can_not_change_modes_and_owners_outside(tmp_path: Path) -> None:
 
     assert change("landlock") == (0o600, 0, False)
     assert change("none") == (0o777, 1, True)
+
+
+@pytest.mark.parametrize("user", [None, NOBODY])
+def test_the_scheduling_of_other_processes_is_not_a_sessions_business(user: int | None) -> None:
+    if user is not None and os.geteuid() != 0:
+        # In CI, too: then the first case is an ordinary user already.
+        pytest.skip("only root can become another user")
+    change = """
+import os, sys
+os.setpriority(os.PRIO_PROCESS, 0, 1)
+os.sched_setaffinity(0, os.sched_getaffinity(0))
+for change in (
+    lambda pid: os.setpriority(os.PRIO_PROCESS, pid, 7),
+    lambda pid: os.sched_setaffinity(pid, [0]),
+    lambda pid: os.sched_setscheduler(pid, os.SCHED_IDLE, os.sched_param(0)),
+):
+    try:
+        change(int(sys.argv[1]))
+        print("done")
+    except PermissionError:
+        print("refused")
+"""
+    with sleeper(user) as victim:
+        for restricted, answer in ((True, "refused"), (False, "done")):
+            load = "landlock.restrict(['/'], []); seccomp.load(seccomp.build_filter(sockets=False, scheduling=False))"
+            become = f"os.setgroups([]); os.setgid({user}); os.setuid({user})" if user is not None else ""
+            start = f"""
+import os, sys
+sys.path.append(sys.argv[2])
+from aca_node_interpreter.local.isolation import landlock, seccomp
+{become}
+{load if restricted else ""}
+{change}"""
+            root = str(Path(aca_node_interpreter.__file__).parents[1])
+            done = subprocess.run(
+                [sys.executable, "-I", "-S", "-c", start, str(victim.pid), root],
+                capture_output=True,
+                text=True,
+                timeout=60,
+                check=False,
+            )
+            assert done.stdout.split() == [answer] * 3, done
+
+
+CAPABILITIES_AND_FLAGS = """
+import ctypes, fcntl, os, struct
+sets = ctypes.create_string_buffer(24)
+ctypes.CDLL(None).capget(struct.pack("=Ii", 0x20080522, 0), sets)
+with open(os.path.join(os.environ["ACA_NODE_DATA"], "file"), "x+") as file:
+    flags = fcntl.ioctl(file, 0x80086601, bytes(8))
+    # chattr +d, which the owner of any file may do; +i keeps even root from removing it.
+    fcntl.ioctl(file, 0x40086602, bytes([flags[0] ^ 0x40]) + flags[1:])
+    print(any(sets.raw), fcntl.ioctl(file, 0x80086601, bytes(8)) != flags)
+"""
+
+
+def test_root_keeps_no_capability_and_no_hand_on_flags() -> None:
+    if os.getuid() != 0:
+        unavailable("only root has capabilities")
+
+    def look(isolation: Isolation) -> str:
+        code = f"child_process.execFileSync('python3', ['-c', {json.dumps(CAPABILITIES_AND_FLAGS)}]) + ''"
+        with LocalPool(isolation=isolation) as pool, SessionPoolClient(pool.endpoint, token=pool.token) as client:
+            return str(client.execute(code).result)
+
+    assert "False False" in look("landlock")
+    assert "True True" in look("none")

@@ -20,7 +20,13 @@ import pytest
 import aca_node_interpreter
 from aca_node_interpreter.local.isolation.bubblewrap import find_programs
 from aca_node_interpreter.local.isolation.seccomp import build_filter
-from aca_node_interpreter.local.isolation.system_calls import FIRST_UNKNOWN, NO_OWNERSHIP, NUMBERS, REFUSALS
+from aca_node_interpreter.local.isolation.system_calls import (
+    FIRST_UNKNOWN,
+    NO_OWNERSHIP,
+    NO_SCHEDULING,
+    NUMBERS,
+    REFUSALS,
+)
 from aca_node_interpreter.local.node import Node, find_node
 from tests.machine import unavailable
 
@@ -61,6 +67,12 @@ CONDITIONAL: list[tuple[str, tuple[int, ...], int, int]] = [
     ("socket", (AF_NETLINK, RAW, 15), errno.EPROTONOSUPPORT, errno.EACCES),
     *(("socket", (family, RAW), errno.EAFNOSUPPORT, errno.EACCES) for family in (0, AF_PACKET, AF_ALG, AF_VSOCK, 99)),
 ]
+# Call, arguments, and whether it is about the calling thread itself.
+SCHEDULING: list[tuple[str, tuple[int, ...], bool]] = [
+    *((f"sched_set{what}", (pid,), pid == 0) for what in ("affinity", "attr", "param", "scheduler") for pid in (0, 1)),
+    *(("setpriority", (which, who), (which, who) == (0, 0)) for which in (0, 1, 2) for who in (0, 1)),
+    *(("ioprio_set", (which, who), (which, who) == (1, 0)) for which in (1, 2, 3) for who in (0, 1)),
+]
 REFUSED = [(call, error) for _reason, error, calls in REFUSALS for call in calls]
 
 
@@ -93,7 +105,9 @@ def number_of(call: str, machine: str) -> int | None:
 
 def test_every_numbered_call_is_tested() -> None:
     without_effect = {call for _reason, _error, calls in NO_OWNERSHIP for call in calls}
-    assert {call for call, _error in REFUSED} | {call for call, *_ in CONDITIONAL} | without_effect == set(NUMBERS)
+    tested = {call for call, _error in REFUSED} | {call for call, *_ in CONDITIONAL} | without_effect
+    assert tested | {call for call, *_ in SCHEDULING} == set(NUMBERS)
+    assert {call for call, *_ in SCHEDULING} == {call for _reason, _error, call, _test in NO_SCHEDULING}
 
 
 @pytest.mark.parametrize("sockets", [True, False])
@@ -119,6 +133,16 @@ class TestInterpreted:
             dirty = [garbage | argument for argument in (*arguments, 0, 0, 0)[:6]]
             expected = with_sockets if sockets else without
             assert decide(program, architecture, number, *dirty) == expected, (call, arguments)
+
+    @pytest.mark.parametrize("garbage", [0, GARBAGE])
+    def test_only_its_own_scheduling_is_a_sessions_business(self, machine: str, sockets: bool, garbage: int) -> None:
+        architecture = MACHINES[machine]
+        program = build_filter(machine, sockets=sockets, scheduling=False)
+        for call, arguments, is_own in SCHEDULING:
+            number = number_of(call, machine)
+            assert number is not None
+            dirty = [garbage | argument for argument in arguments]
+            assert decide(program, architecture, number, *dirty) == (0 if is_own else errno.EPERM), (call, arguments)
 
     def test_all_else_is_allowed(self, machine: str, sockets: bool) -> None:
         program, architecture = build_filter(machine, sockets=sockets), MACHINES[machine]

@@ -16,6 +16,7 @@ Never stopped, and for others to stop:
 - Unix sockets that have a path, UDP, MPTCP, and (seen on 6.18) TCP that connects by sending, with MSG_FASTOPEN. Where
   there shall be no network, the system-call filter without sockets belongs to it.
 - Processes that outlive the session.
+- Scheduling of other processes; and what root's capabilities allow without opening a file, so they are given up.
 
 Source: linux/landlock.h and https://docs.kernel.org/userspace-api/landlock.html; the numbers hold on all machines.
 """
@@ -93,6 +94,7 @@ _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446
 _VERSION = 1 << 0
 _PATH_BENEATH = 1
 _PR_SET_NO_NEW_PRIVS = 38
+_CAPABILITY_VERSION_3 = 0x20080522
 
 
 def abi() -> int:
@@ -123,7 +125,7 @@ def protections(abi: int) -> dict[str, bool]:
 
 
 def restrict(read: Iterable[str], write: Iterable[str], *, tcp: bool = False) -> None:
-    """Restrict the calling thread, and all that it starts from now on, for good.
+    """Restrict the calling thread, and all that it starts from now on, for good; root gives up its capabilities.
 
     Args:
         read: files and directories to read and execute, with all below them.
@@ -154,6 +156,17 @@ def restrict(read: Iterable[str], write: Iterable[str], *, tcp: bool = False) ->
         _call(_RESTRICT_SELF, ruleset, 0)
     finally:
         os.close(ruleset)
+    _give_up_capabilities()
+
+
+def _give_up_capabilities() -> None:
+    """Leave root the rights of an owner: others reach the host past any path, by freezing a file system for example.
+
+    No new privileges means that no program brings them back, not even for root.
+    """
+    header = struct.pack("=Ii", _CAPABILITY_VERSION_3, 0)
+    capset = ctypes.CDLL(None, use_errno=True).capset
+    _checked(capset(header, bytes(24)))
 
 
 def _allow(ruleset: int, path: str, rights: int) -> None:

@@ -18,7 +18,9 @@ from aca_node_interpreter.local.isolation.system_calls import (
     CONDITIONAL_REFUSALS,
     ENOSYS,
     FIRST_UNKNOWN,
+    NO_ATTRIBUTES,
     NO_OWNERSHIP,
+    NO_SCHEDULING,
     NO_SOCKETS,
     NUMBERS,
     REFUSALS,
@@ -39,13 +41,16 @@ _MACHINES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}
 """Machine: column of `NUMBERS`, AUDIT_ARCH_... of linux/audit.h."""
 
 
-def build_filter(machine: str | None = None, *, sockets: bool, ownership: bool = True) -> bytes:
+def build_filter(
+    machine: str | None = None, *, sockets: bool, ownership: bool = True, scheduling: bool = True
+) -> bytes:
     """Assemble the filter for a machine.
 
     Args:
         machine: `x86_64` or `aarch64`; left out, this one.
         sockets: allow `socket()` for Unix, IPv4, IPv6 and route netlink sockets, instead of none.
         ownership: let calls that change a file's mode, owner, times and attributes do so.
+        scheduling: let calls that change how other processes are scheduled do so.
 
     Raises:
         ValueError: the list has no numbers for this machine.
@@ -68,7 +73,9 @@ def build_filter(machine: str | None = None, *, sockets: bool, ownership: bool =
             number = NUMBERS[call][column]
             if number is not None:
                 program += _when_called(number, [_instruction(_RETURN, _ERRNO | error)])
-    for _reason, error, call, arguments in CONDITIONAL_REFUSALS + SOME_SOCKETS if sockets else CONDITIONAL_REFUSALS:
+    conditional = CONDITIONAL_REFUSALS + (SOME_SOCKETS if sockets else ())
+    conditional += (() if ownership else NO_ATTRIBUTES) + (() if scheduling else NO_SCHEDULING)
+    for _reason, error, call, arguments in conditional:
         number = NUMBERS[call][column]
         if number is not None:
             refusal = _when_all(arguments, [_instruction(_RETURN, _ERRNO | error)])

@@ -180,7 +180,46 @@ NO_OWNERSHIP: tuple[Refusal, ...] = (
             *("utime", "utimes", "futimesat", "utimensat"),
             *("setxattr", "lsetxattr", "fsetxattr", "setxattrat"),
             *("removexattr", "lremovexattr", "fremovexattr", "removexattrat"),
+            "file_setattr",
         ),
+    ),
+)
+
+# linux/fs.h, which `chattr` uses on files that it opened for reading only.
+_FS_IOC_SETFLAGS, _FS_IOC_SETVERSION, _FS_IOC_FSSETXATTR = 0x40086602, 0x40087602, 0x401C5820
+
+NO_ATTRIBUTES: tuple[ConditionalRefusal, ...] = (
+    (
+        "The same for a file's flags, such as immutable.",
+        0,
+        "ioctl",
+        (_is(1, _FS_IOC_SETFLAGS, _FS_IOC_SETVERSION, _FS_IOC_FSSETXATTR),),
+    ),
+)
+
+# linux/resource.h and linux/ioprio.h
+_PRIO_PROCESS, _IOPRIO_WHO_PROCESS = 0, 1
+
+NO_SCHEDULING: tuple[ConditionalRefusal, ...] = (
+    *(
+        (
+            "Without a process namespace the host's processes of the same user could be slowed down, the pool's own "
+            "among them, and Landlock does not look; 0 is the calling thread itself.",
+            EPERM,
+            call,
+            (_is_not(0, 0),),
+        )
+        for call in ("sched_setaffinity", "sched_setattr", "sched_setparam", "sched_setscheduler")
+    ),
+    *(
+        (
+            "The same, where the first argument tells what the second one names: also groups and users.",
+            EPERM,
+            call,
+            test,
+        )
+        for call, process in (("setpriority", _PRIO_PROCESS), ("ioprio_set", _IOPRIO_WHO_PROCESS))
+        for test in ((_is_not(0, process),), (_is_not(1, 0),))
     ),
 )
 
@@ -327,6 +366,13 @@ NUMBERS: dict[str, tuple[int | None, int | None]] = {
     "lremovexattr": (198, 15),
     "fremovexattr": (199, 16),
     "removexattrat": (466, 466),
+    "file_setattr": (469, 469),
+    "setpriority": (141, 140),
+    "ioprio_set": (251, 30),
+    "sched_setaffinity": (203, 122),
+    "sched_setattr": (314, 274),
+    "sched_setparam": (142, 118),
+    "sched_setscheduler": (144, 119),
     "personality": (135, 92),
     "prlimit64": (302, 261),
 }

@@ -38,7 +38,7 @@ class Unmounted:
             return
         self._host.write_commands(self._support / "bin", str)
         if self.name == "landlock":
-            program = seccomp.build_filter(sockets=self._has_network, ownership=os.getuid() != 0)
+            program = seccomp.build_filter(sockets=self._has_network, ownership=os.getuid() != 0, scheduling=False)
             self._filter.write_bytes(program)
 
     def launch(self, session: Path) -> Launch:
