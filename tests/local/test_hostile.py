@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import socket
 import tempfile
@@ -102,6 +103,33 @@ def test_only_so_many_connections_are_open(isolation: str, monkeypatch: pytest.M
 def test_a_message_of_too_many_parts_is_refused_unread(payload: bytes) -> None:
     with pytest.raises(frames.FrameError, match="too many parts"):
         frames.decode_object(payload)
+
+
+@pytest.mark.parametrize(
+    "text", ["1,[{" * 300_000, 'a"\\,' * 600_000, "\\" * 1_000_001 + ',"' * 600_000, ",\\" * 600_001]
+)
+def test_what_a_text_holds_are_no_parts(text: str) -> None:
+    assert frames.decode_object(json.dumps({"a": text, "b": [1]}).encode()) == {"a": text, "b": [1]}
+
+
+@pytest.mark.parametrize("text", ["", ",", '"', "\\", '\\"', '",' * 5, "\\\\\\"])
+def test_texts_hide_no_parts(text: str) -> None:
+    payload = json.dumps({"t": text, "a": [0] * 600_000, "u": text}).encode()
+    with pytest.raises(frames.FrameError, match="too many parts"):
+        frames.decode_object(payload)
+
+
+def test_too_many_texts_are_refused_unread() -> None:
+    with pytest.raises(frames.FrameError, match="too many strings"):
+        frames.decode_object(b'{"a":[' + b'"",' * 1_200_000 + b'""]}')
+
+
+def test_a_text_of_many_commas_is_a_value(pool: LocalPool) -> None:
+    with SessionPoolClient(pool.endpoint, token=pool.token) as client:
+        assert client.execute("var kept = 7; '1,2'.repeat(600000)").status.value == "Succeeded"
+        assert client.execute("$$.svg('M1,2'.repeat(600000))").result == "M1,2" * 600_000
+        assert client.execute("kept").result == "7"
+        client.delete_session()
 
 
 def test_numbers_of_thousands_of_digits_are_not_worked_out() -> None:
