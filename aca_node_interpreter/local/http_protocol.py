@@ -1,7 +1,8 @@
 """The HTTP protocol with bounds that uvicorn does not have: whoever has no token yet may cost little.
 
-A request's head may have so many bytes and take so many seconds, and only so many connections may be open. And an
-answer's head goes out together with its body, which saves both sides a system call and the client a wake-up.
+A request's head may have so many bytes and take so many seconds; what else is no body, chunks' extensions and trailers,
+may have as many bytes. Only so many connections may be open, and on one only so many requests wait for their turn. And
+an answer's head goes out together with its body, which saves both sides a system call and the client a wake-up.
 """
 
 from __future__ import annotations
@@ -13,14 +14,14 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 MAX_HEAD_BYTES = 64 * 1024
 MAX_CONNECTIONS = 256
+MAX_WAITING = 16
 HEAD_SECONDS = 10.0
 
 
 class BoundedProtocol(HttpToolsProtocol):
     """Closes a connection that goes over a bound, without an answer."""
 
-    _in_head = True
-    _head_bytes = 0
+    _bytes_without_body = 0
     _deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
@@ -37,24 +38,31 @@ class BoundedProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Take bytes as long as the head they belong to is small."""
-        if self._in_head:
-            self._head_bytes += len(data)
+        """Take bytes as long as few of them are no body."""
+        self._bytes_without_body += len(data)
         super().data_received(data)
-        if self._in_head and self._head_bytes > MAX_HEAD_BYTES:
+        if self._bytes_without_body > MAX_HEAD_BYTES:
             self.transport.abort()
 
     def on_message_begin(self) -> None:
         """Count from here."""
         super().on_message_begin()
-        self._in_head, self._head_bytes = True, 0
+        self._bytes_without_body = 0
         self._start_clock()
+        if len(self.pipeline) >= MAX_WAITING:
+            self.transport.abort()
 
     def on_headers_complete(self) -> None:
-        """Stop counting: what follows is the body, which the application bounds."""
-        self._in_head = False
+        """Start the request; the application bounds its body."""
         self._stop_clock()
-        super().on_headers_complete()
+        # The parser goes on to the end of what was received, also when the connection is closed.
+        if not self.transport.is_closing():
+            super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """Count from here."""
+        self._bytes_without_body = 0
+        super().on_body(body)
 
     def _start_clock(self) -> None:
         self._stop_clock()

@@ -72,6 +72,36 @@ def test_a_head_without_end_is_cut(start: bytes, pool: LocalPool) -> None:
         connection.sendall(start + more)
 
 
+def exchange(connection: socket.socket, request: bytes) -> bytes:
+    connection.sendall(request)
+    return b"".join(iter(lambda: connection.recv(65536), b""))
+
+
+CHUNKED = b"POST /executions HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    "flood",
+    [
+        CHUNKED + b"0\r\n" + b"a:b\r\n" * 1_000_000,
+        CHUNKED + b"0\r\na:" + b"b" * 5_000_000,
+        CHUNKED + b"5;" + b"a" * 5_000_000,
+        b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n" * 100_000,
+    ],
+    ids=["trailers", "a trailer", "an extension", "requests"],
+)
+def test_what_follows_a_head_without_end_is_cut(flood: bytes, pool: LocalPool) -> None:
+    with connect(pool) as connection, pytest.raises(OSError, match=r"reset|Broken pipe|aborted"):
+        exchange(connection, flood)
+
+
+def test_a_few_requests_wait_for_their_turn(pool: LocalPool) -> None:
+    request = b"GET /files HTTP/1.1\r\nHost: localhost\r\n"
+    with connect(pool) as connection:
+        answers = exchange(connection, (request + b"\r\n") * 9 + request + b"Connection: close\r\n\r\n")
+    assert answers.count(b"HTTP/1.1 401") == 10
+
+
 def test_a_connection_that_says_nothing_is_closed(isolation: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(http_protocol, "HEAD_SECONDS", 0.2)
     with LocalPool(isolation=isolation) as pool, connect(pool) as silent, connect(pool) as slow:  # type: ignore[arg-type]
