@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 MAX_HEAD_BYTES = 64 * 1024
@@ -21,11 +22,15 @@ HEAD_SECONDS = 10.0
 class BoundedProtocol(HttpToolsProtocol):
     """Closes a connection that goes over a bound, without an answer."""
 
+    repeats_head = False
+    """What the parser reads was read before."""
     _bytes_without_body = 0
     _deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         """Start the clock for the first request's head."""
+        self._reader = _Parser(self)
+        self.parser = self._reader  # type: ignore[assignment]  # it is all that is used
         super().connection_made(_Joining(transport, self.loop))  # type: ignore[arg-type]  # it is all that is used
         if len(self.connections) > MAX_CONNECTIONS:
             transport.abort()
@@ -46,18 +51,35 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         """Count from here."""
+        if self.repeats_head:
+            return
         super().on_message_begin()
         self._bytes_without_body = 0
         self._start_clock()
         if len(self.pipeline) >= MAX_WAITING:
             self.transport.abort()
 
+    def on_url(self, url: bytes) -> None:
+        """Take a piece of the address."""
+        if not self.repeats_head:
+            super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a header or a trailer."""
+        if not self.repeats_head:
+            super().on_header(name, value)
+
     def on_headers_complete(self) -> None:
         """Start the request; the application bounds its body."""
         self._stop_clock()
         # The parser goes on to the end of what was received, also when the connection is closed.
-        if not self.transport.is_closing():
+        if not self.repeats_head and not self.transport.is_closing():
             super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        """End the request's body, unless it is still to come."""
+        if not self._reader.stops_before_body():
+            super().on_message_complete()
 
     def on_body(self, body: bytes) -> None:
         """Count from here."""
@@ -73,6 +95,55 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
+
+
+class _Parser:
+    """A parser that reads on when a request asks for another protocol, which a server may ignore (RFC 9110, 7.8).
+
+    For httptools such a head ends HTTP on the connection, and what follows is no body. But Java's own client asks for
+    HTTP/2 with every request to an `http` address, and sends the body of HTTP/1.1 behind it.
+    """
+
+    def __init__(self, protocol: BoundedProtocol) -> None:
+        self._protocol = protocol
+        self._parser = self._start()
+
+    def _start(self) -> httptools.HttpRequestParser:
+        parser = httptools.HttpRequestParser(self._protocol)
+        # As uvicorn has it: a client may send more although it said that it would not.
+        parser.set_dangerous_leniencies(lenient_data_after_close=True)
+        return parser
+
+    def feed_data(self, data: bytes) -> None:
+        while data:
+            try:
+                self._parser.feed_data(data)
+                data = b""
+            except httptools.HttpParserUpgrade as end:
+                data = data[end.args[0] :]
+                self._start_again()
+
+    def _start_again(self) -> None:
+        """Take what follows for the body that the head has announced, if it has, and then for the next request."""
+        framing = self._framing()
+        self._parser = self._start()
+        if framing:
+            self._protocol.repeats_head = True
+            self._parser.feed_data(b"POST / HTTP/1.1\r\n" + framing + b"\r\n")
+            self._protocol.repeats_head = False
+
+    def _framing(self) -> bytes:
+        names = (b"content-length", b"transfer-encoding")
+        return b"".join(b"%b: %b\r\n" % header for header in self._protocol.headers if header[0] in names)
+
+    def stops_before_body(self) -> bool:
+        return self._parser.should_upgrade() and self._framing() != b""
+
+    def should_upgrade(self) -> bool:
+        return False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._parser, name)
 
 
 class _Joining:

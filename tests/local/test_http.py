@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
+import socket
 import time
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -254,3 +257,34 @@ def test_metadata_names_the_real_runtime(pool: LocalPool, http: httpx.Client) ->
     body = http.get(f"/metadata?api-version={NEWEST}").json()
     assert body["runtimes"] == [{"name": "node", "version": pool.node_version}]
     assert set(body["jupyterKernel"]) == {"name", "version", "projectUrl", "description"}
+
+
+UPGRADE = "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAEAAEAAAAIAAAABAAMAAABk\r\n"
+
+
+@pytest.mark.parametrize("size", [1, 7, 100_000])
+@pytest.mark.parametrize(
+    ("framing", "body"),
+    [
+        ("Content-Length: 14", '{"code":"1+1"}'),
+        ("Transfer-Encoding: chunked", '7\r\n{"code"\r\n7\r\n:"1+1"}\r\n0\r\n\r\n'),
+    ],
+    ids=["length", "chunked"],
+)
+def test_another_protocol_is_not_taken_and_the_request_is(pool: LocalPool, framing: str, body: str, size: int) -> None:
+    """As Java's own client asks for HTTP/2."""
+    query = f"api-version={NEWEST}&identifier=upgrade"
+    head = f"Host: localhost\r\nAuthorization: Bearer {pool.token}\r\n"
+    run = f"POST /executions?{query} HTTP/1.1\r\n{head}{UPGRADE}{framing}\r\n\r\n{body}"
+    nothing = f"POST /executions?{query} HTTP/1.1\r\n{head}{UPGRADE}Content-Length: 0\r\n\r\n"
+    look = f"GET /session?{query} HTTP/1.1\r\n{head}{UPGRADE}\r\n"
+    end = f"DELETE /session?{query} HTTP/1.1\r\n{head}Connection: close\r\n\r\n"
+    sent = (run + nothing + look + run + end).encode()
+    address = urlsplit(pool.endpoint)
+    with socket.create_connection((str(address.hostname), address.port or 0), timeout=10) as connection:
+        for start in range(0, len(sent), size):
+            connection.sendall(sent[start : start + size])
+        answers = b"".join(iter(lambda: connection.recv(65536), b""))
+    statuses = re.findall(rb"HTTP/1.1 (\d+)", answers)
+    assert statuses == [b"200", b"400", b"200", b"200", b"204"]
+    assert answers.count(b'"executionResult":"2"') == 2
