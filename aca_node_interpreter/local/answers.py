@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 from starlette.responses import Response, StreamingResponse
@@ -16,9 +17,40 @@ from aca_node_interpreter.local.results import Result
 JSON = "application/json; charset=utf-8"
 
 
+_PIECE_CHARACTERS = 256 * 1024
+
+
 def json_response(body: Any, *, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    """Answer with JSON."""
+    """Answer with JSON, piece by piece where a text in it is long.
+
+    At once, a run's 64 MiB of control characters would become four copies of 384 MiB, and nobody else's call would be
+    answered for seconds.
+    """
+    if _has_long_text(body):
+        return StreamingResponse(_pieces(body), status_code=status, headers=headers, media_type=JSON)
     return Response(_encode(body), status_code=status, headers=headers, media_type=JSON)
+
+
+def _has_long_text(body: Any) -> bool:
+    if isinstance(body, dict):
+        return any(map(_has_long_text, body.values()))
+    return isinstance(body, str) and len(body) > _PIECE_CHARACTERS
+
+
+def _pieces(body: Any) -> Iterator[str]:
+    """Encode objects and texts in pieces, to be called in a thread."""
+    if isinstance(body, str):
+        yield '"'
+        for start in range(0, len(body), _PIECE_CHARACTERS):
+            yield _encode(body[start : start + _PIECE_CHARACTERS])[1:-1]
+        yield '"'
+    elif isinstance(body, dict):
+        for number, (key, value) in enumerate(body.items()):
+            yield f"{',' if number else '{'}{_encode(key)}:"
+            yield from _pieces(value)
+        yield "}" if body else "{}"
+    else:
+        yield _encode(body)
 
 
 def _encode(body: Any) -> str:

@@ -11,14 +11,16 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 
 from aca_node_interpreter import LocalPool, SessionPoolClient
-from aca_node_interpreter.local import frames, http_protocol
+from aca_node_interpreter.local import answers, frames, http_protocol
 from aca_node_interpreter.local.directories import make_pool_directory
 from aca_node_interpreter.local.host_network import read_host_network
+from tests.local.remote import http_client
 from tests.machine import unavailable, why_no_sandbox
 
 
@@ -160,6 +162,33 @@ def test_a_text_of_many_commas_is_a_value(pool: LocalPool) -> None:
         assert client.execute("$$.svg('M1,2'.repeat(600000))").result == "M1,2" * 600_000
         assert client.execute("kept").result == "7"
         client.delete_session()
+
+
+def test_a_long_output_is_answered_in_pieces(pool: LocalPool) -> None:
+    """In one, it held up everybody else for seconds."""
+    code = "process.stdout.write('\\x01\u20ac\U0001f600'.repeat(300000)); process.stderr.write('x'); 'end'"
+    query = {"api-version": "2024-10-02-preview", "identifier": "long-output"}
+    with http_client(pool) as http:
+        answer = http.post("/executions", params=query, json={"code": code})
+        http.delete("/session", params=query)
+    assert answer.status_code == 202
+    assert "content-length" not in answer.headers
+    assert answer.headers["x-ms-session-guid"]
+    result = answer.json()["result"]
+    assert result["stdout"] == "\x01\u20ac\U0001f600" * 300_000
+    assert (result["stderr"], result["executionResult"]) == ("x", "'end'")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"a": {}, "b": "x" * 262_145},
+        {"a": "\ud83d" * 262_144 + "\ude00\U0001f600", "b": [1, None, {"c": True}], "d": {"e": '\\"' * 300_000}},
+    ],
+)
+def test_pieces_make_the_whole(body: dict[str, Any]) -> None:
+    assert "".join(answers._pieces(body)) == answers._encode(body)
 
 
 def test_numbers_of_thousands_of_digits_are_not_worked_out() -> None:
