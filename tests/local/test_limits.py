@@ -70,6 +70,23 @@ def test_a_child_that_hoards_memory(session: Remote) -> None:
     assert run["executionResult"] == "'SIGKILL'" or "more memory" in run["stderr"]
 
 
+def test_memory_in_files_that_are_made_of_it(session: Remote) -> None:
+    hog = """
+import os, time
+file = os.memfd_create("x")
+for _ in range(80):
+    os.write(file, bytes(1 << 20))
+time.sleep(20)"""
+    run = session.run(
+        f"""$$.async();
+        for (let i = 0; i < 8; i++) {{
+          child_process.spawn('/usr/bin/python3', ['-c', `{hog}`]).on('exit', (code, signal) => $$.done(signal));
+        }}"""
+    )
+    # As above; each file is below the largest that a session may write.
+    assert run["executionResult"] == "'SIGKILL'" or "more memory" in run["stderr"]
+
+
 def test_processes(session: Remote) -> None:
     run = session.run(
         """$$.async(); var started = 0, failed = 0;

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import shutil
 import stat
@@ -19,7 +20,7 @@ class Usage:
     """What a tree of processes uses."""
 
     memory: int
-    """Bytes of their own, without what is mapped from files."""
+    """Bytes of their own, without what is mapped from files, and of files made of memory (`memfd_create`)."""
     processes: int
     """Processes and threads."""
 
@@ -51,12 +52,23 @@ def measure(root: int) -> Usage:
                 memory += int(value.split()[0]) << 10
             elif name == "Threads":
                 threads += int(value)
-    return Usage(memory, threads)
+    device = _memory_device()
+    return Usage(memory if device is None else memory + deleted_bytes(root, device), threads)
+
+
+@functools.cache
+def _memory_device() -> int | None:
+    """Tell where the kernel keeps files that are made of memory, and never had a name; `None` if there are none."""
+    try:
+        with os.fdopen(os.memfd_create("aca-node")) as file:
+            return os.fstat(file.fileno()).st_dev
+    except (AttributeError, OSError):
+        return None
 
 
 def deleted_bytes(root: int, device: int) -> int:
     """Add up the files of a file system that have no name any more but are held open by a process of the tree."""
-    sizes = {}
+    sizes: dict[int, int] = {}
     for pid in process_tree(root):
         try:
             with os.scandir(f"/proc/{pid}/fd") as descriptors:
