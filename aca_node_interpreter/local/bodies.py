@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import BinaryIO
+from urllib.parse import unquote_to_bytes
 
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
@@ -22,6 +24,30 @@ _CHUNK_BYTES = 256 * 1024
 
 class _BodyTooLargeError(MultiPartException):
     """The body is over its limit. The multipart parser closes its files for errors of this kind only."""
+
+
+class _FormParser(MultiPartParser):
+    """Knows `filename*` (RFC 5987), by which .NET and older Pythons send names that are not ASCII."""
+
+    def on_headers_finished(self) -> None:
+        disposition = self._current_part.content_disposition
+        if disposition is not None:
+            self._current_part.content_disposition = _with_plain_name(disposition)
+        super().on_headers_finished()
+
+
+_EXTENDED_NAME = re.compile(rb";\s*filename\*\s*=\s*utf-8'[^']*'([^;\s\"]*)", re.IGNORECASE)
+_PLAIN_NAME = re.compile(rb";\s*filename\s*=\s*(?:\"(?:[^\"\\]|\\.)*\"|[^;\"]*)", re.IGNORECASE)
+
+
+def _with_plain_name(disposition: bytes) -> bytes:
+    """Replace a file name by the one that `filename*` says, which wins over `filename`."""
+    extended = _EXTENDED_NAME.search(disposition)
+    if extended is None:
+        return disposition
+    name = re.sub(rb"[\"\\]", rb"\\\g<0>", unquote_to_bytes(extended[1]))
+    rest = _PLAIN_NAME.sub(b"", disposition[: extended.start()] + disposition[extended.end() :])
+    return rest + b'; filename="' + name + b'"'
 
 
 async def _bounded(request: Request, limit: int) -> AsyncGenerator[bytes, None]:
@@ -58,7 +84,7 @@ async def read_upload(request: Request) -> UploadFile:
         raise invalid("The request is not a multipart form.", "file")
     body = _bounded(request, MAX_UPLOAD_BYTES + _MULTIPART_BYTES)
     try:
-        form = await MultiPartParser(request.headers, body, max_files=1, max_fields=10).parse()
+        form = await _FormParser(request.headers, body, max_files=1, max_fields=10).parse()
     except _BodyTooLargeError:
         raise too_large(MAX_UPLOAD_BYTES) from None
     except (MultiPartException, KeyError, ValueError) as error:

@@ -243,3 +243,25 @@ def test_a_listing_is_worded_beside_the_loop_and_entry_by_entry(
     assert len(encoded) == 21
     assert "aca-node-pool" not in {thread for thread, _ in encoded}
     assert all(len(body.get("value", ())) == 0 for _, body in encoded)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "name"),
+    [
+        ("name=file; filename=\"=?utf-8?B?w6QgYi50eHQ=?=\"; filename*=utf-8''%C3%A4%20b.txt", "ä b.txt"),
+        ("name=\"file\"; filename*=UTF-8'en'%C3%A4.txt; filename=plain.txt", "ä.txt"),
+        ("name=\"file\"; filename*=utf-8''50%2525.txt", "50%25.txt"),
+        ('name="file"; filename="a; filename*=b.txt"', None),
+        ("name=\"file\"; filename*=utf-8''a%22%0D%0Ab", None),
+        ("name=\"file\"; filename*=utf-8''..%2Fx", None),
+    ],
+)
+def test_names_in_the_extended_form(remote: Remote, parameters: str, name: str | None) -> None:
+    """.NET sends both forms for each name, and in the plain one what only mail programs read."""
+    body = f"--b\r\nContent-Disposition: form-data; {parameters}\r\n\r\ncontent\r\n--b--\r\n".encode()
+    headers = {"content-type": "multipart/form-data; boundary=b"}
+    answer = remote.call("POST", "/files", version=NEWEST, content=body, headers=headers)
+    if name is None:
+        assert (answer.status_code, answer.json()["error"]["code"]) == (400, "FileNameInvalid")
+    else:
+        assert answer.json()["name"] == name
