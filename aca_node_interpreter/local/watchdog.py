@@ -57,11 +57,11 @@ class Watchdog:
         process = session.process
         if process is None:
             return
-        used = await asyncio.to_thread(usage.measure, process.pid)
-        if used.memory > self._limits.memory:
-            session.abort(OUT_OF_MEMORY)
-        elif used.processes > self._limits.processes:
+        used = await asyncio.to_thread(usage.measure, process.pid, most_processes=self._limits.processes)
+        if used.processes > self._limits.processes:
             session.abort(_TOO_MANY_PROCESSES)
+        elif used.memory > self._limits.memory:
+            session.abort(OUT_OF_MEMORY)
 
     def _grew(self) -> bool:
         """Tell whether so much was written since the last look that a session could be over its limit."""

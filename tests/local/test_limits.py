@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import subprocess
 import sys
@@ -97,6 +98,42 @@ def test_processes(session: Remote) -> None:
         setTimeout(() => $$.done([started < 64, failed > 36].join()), 1000)"""
     )
     assert run["executionResult"] == "'true,true'" or "more processes" in run["stderr"]
+
+
+def test_more_processes_than_there_may_be_are_not_all_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They become more while somebody counts."""
+    looked_at = itertools.count(1)
+
+    def endless(root: int) -> Iterator[int]:
+        for _ in looked_at:
+            yield root
+
+    monkeypatch.setattr(usage, "process_tree", endless)
+    assert usage.measure(os.getpid(), most_processes=50).processes > 50
+    assert next(looked_at) < 55
+
+
+def test_thousands_of_processes_end_soon() -> None:
+    count = 2500
+    fork = f"""
+import os, time
+for _ in range({count}):
+    if os.fork() == 0:
+        time.sleep(100)
+print(1, flush=True)
+time.sleep(100)"""
+    code = f"$$.async(); child_process.spawn('/usr/bin/python3', ['-c', `{fork}`]).stdout.on('data', () => $$.done(1))"
+    limits = Limits(memory=8 << 30, processes=2 * count)
+    with LocalPool(isolation="none", limits=limits, ready_sessions=0) as pool, http_client(pool) as http:
+        session = Remote(http, "some-session")
+        assert session.value(code) == "1"
+        helpers = [pid for pid in usage.process_tree(os.getpid()) if pid != os.getpid()]
+        assert len(helpers) > count
+        started = time.monotonic()
+        session.call("DELETE", "/session", version="2025-10-02-preview")
+        while len(list(usage.process_tree(os.getpid()))) > 20:
+            assert time.monotonic() < started + 2, "they still end"
+            time.sleep(0.05)
 
 
 def test_a_file(session: Remote) -> None:

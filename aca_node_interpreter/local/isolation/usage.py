@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import math
 import os
 import shutil
 import stat
@@ -38,10 +39,16 @@ def process_tree(root: int) -> Iterator[int]:
                 continue
 
 
-def measure(root: int) -> Usage:
-    """Add up what a process and all that came of it use."""
+def measure(root: int, *, most_processes: float = math.inf) -> Usage:
+    """Add up what a process and all that came of it use.
+
+    It looks at no more of them than it takes to be over `most_processes`: there may be more every moment.
+    """
     memory = threads = 0
+    device = _memory_device()
     for pid in process_tree(root):
+        if threads > most_processes:
+            break
         try:
             text = Path(f"/proc/{pid}/status").read_text("utf-8", "replace")
         except OSError:
@@ -52,8 +59,10 @@ def measure(root: int) -> Usage:
                 memory += int(value.split()[0]) << 10
             elif name == "Threads":
                 threads += int(value)
-    device = _memory_device()
-    return Usage(memory if device is None else memory + deleted_bytes(root, device), threads)
+    else:
+        if device is not None:
+            memory += deleted_bytes(root, device)
+    return Usage(memory, threads)
 
 
 @functools.cache
