@@ -92,9 +92,12 @@ assert run("some-session")[0] == 200
 children = pathlib.Path(f"/proc/self/task").glob("*/children")
 for pid in [pid for file in children for pid in file.read_text().split()]:
     os.kill(int(pid), signal.SIGKILL)
-print(json.dumps({"same": [run("some-session"), run("some-session")][-1], "other": run("other-session")}))
+print(json.dumps({"same": [run("some-session") for _ in range(3)], "other": run("other-session")}))
 """,
         isolation,
     )
-    assert seen["same"][1]["result"]["executionResult"] == "42"
+    # Its process takes a moment to die: the first run may still have it, and the second one be the one that loses it.
+    answers = [body["result"]["executionResult"] or body["result"]["stderr"] for _status, body in seen["same"]]
+    assert answers[-1] == "42"
+    assert sorted(answers) in (["42", "42", "42"], ["42", "42", "Execution aborted"])
     assert seen["other"][1]["result"]["executionResult"] == "42"
