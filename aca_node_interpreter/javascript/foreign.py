@@ -99,16 +99,23 @@ def _kind_of(code: str) -> str:
         return "JSON"
     for kind, looks_like in (("shell", _is_shell), ("Python", _is_python), ("text", _is_prose)):
         if looks_like(lines):
-            return "" if grammars.is_program(_head(code)) else kind
+            return "" if _is_program(code) else kind
     return ""
+
+
+def _is_program(code: str) -> bool:
+    # The grammars take any character beyond ASCII for a letter; JavaScript has full stops like these in quotes only.
+    return not (_SENTENCE_MARK.search(code) and not re.search(r"[`'\"]|/[/*]", code)) and grammars.is_program(
+        _head(code)
+    )
 
 
 def _head(code: str) -> str:
     """Return as much of a long text as tells whether it parses: reading prose for a program is slow."""
-    end = code.rfind("\n", 0, 50_000)
-    return (
-        code if len(code) < 50_000 or end < 0 or any(mark in code[:end] for mark in ("`", "/*", "\\")) else code[:end]
-    )
+    end = max(code.rfind("\n", 0, 50_000), code.rfind(" ", 0, 50_000))
+    if len(code) < 50_000 or end < 0 or any(mark in code[:end] for mark in ("`", "/*", "\\")):
+        return code
+    return code[:end]
 
 
 def _is_javascript(code: str) -> bool:
@@ -200,7 +207,7 @@ def _is_python(lines: list[str]) -> bool:
     )
 
 
-_CODE_SIGN = re.compile(r"[{}\[\]=<>]|;\s*$|\w\(|\)\s*$|^\s*//|^\s*/\*|\w\.\w+\(")
+_CODE_SIGN = re.compile(r"[{}\[\]=<>`]|^['\"]|;\s*$|\w\(|\)\s*$|^\s*//|^\s*/\*|\w\.\w+\(")
 _KEYWORD = re.compile(
     r"(?:const|let|var|function|class|if|for|while|return|import|export|async|await|try|catch|throw|new|switch|case|do"
     r"|typeof|delete|void|else|yield|static|get|set|console)\b"

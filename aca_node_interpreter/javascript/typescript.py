@@ -31,10 +31,16 @@ def erase(code: str, *, hinted: bool = False) -> str | Refusal | None:
     """
     units = units_of(code)
     tree = typescript_tree.parse(units)
-    if tree.root_node.has_error and not hinted and not _is_surely_typescript(tree):
+    is_certain = hinted or _is_surely_typescript(tree)
+    if tree.root_node.has_error and not is_certain:
         return None
     spans, has_types = _spans(units, tree)
-    return _erased(units, spans) if has_types else None
+    if not has_types:
+        return None
+    erased = _erased(units, spans)
+    if isinstance(erased, str) and not is_certain and not _is_javascript(erased):
+        return None
+    return erased
 
 
 # What to erase, by the name of the function that says where it starts and ends, and what takes its place.
@@ -152,6 +158,10 @@ def _refusal(units: str, refused: list[_Span]) -> Refusal:
     if len(refused) > 3:
         lines.append(f"{len(refused) - 3} more like these.")
     return Refusal("TypeScript's types are removed before it runs, but this is more than a type.\n" + "\n".join(lines))
+
+
+def _is_javascript(code: str) -> bool:
+    return not grammars.parse(units_of(code), grammars.javascript()).root_node.has_error
 
 
 def _is_surely_typescript(tree: Tree) -> bool:
@@ -323,19 +333,19 @@ def _arrow_generic(units: str, node: Node) -> Iterator[_Span]:
 
 def _tag_type(units: str, node: Node) -> Iterator[_Span]:
     """Find the types of a tag, as in `sql<Row>`…``, which the grammar takes for comparisons."""
-    end = at = _start(node)
+    end = _start(node)
     if units[max(0, end - 1) : end] != ">" or units[max(0, end - 2) : end] == "=>":
         return
     depth = 0
-    while at > max(0, end - 1_000):
-        at -= 1
-        depth += {">": 1, "<": -1}.get(units[at], 0)
-        if depth == 0:
-            if at < end - 1 and _NAME_END.match(units, at - 1):
-                yield _Span(at, end)
+    for bracket in reversed(list(_ANGLES.finditer(units, units.rfind("`", 0, end) + 1, end))):
+        depth += {">": 1, "<": -1}.get(bracket[0], 0)
+        if depth == 0 and bracket[0] == "<":
+            if _NAME_END.match(units, bracket.start() - 1):
+                yield _Span(bracket.start(), end)
             return
 
 
+_ANGLES = re.compile("=>|[<>]")
 _NAME_END = re.compile(r"[\w$)\]]")
 
 

