@@ -111,11 +111,14 @@ def _is_program(code: str) -> bool:
 
 
 def _head(code: str) -> str:
-    """Return as much of a long text as tells whether it parses: reading prose for a program is slow."""
-    end = max(code.rfind("\n", 0, 50_000), code.rfind(" ", 0, 50_000))
-    if len(code) < 50_000 or end < 0 or any(mark in code[:end] for mark in ("`", "/*", "\\")):
+    """Return as much of a text as tells whether it parses: taking prose for a program is slow.
+
+    Where a template or a comment may go on to the end, that is all of it; within reason.
+    """
+    if len(code) < 4_000 or (len(code) < 200_000 and any(mark in code for mark in ("`", "/*", "\\"))):
         return code
-    return code[:end]
+    end = max(code.rfind("\n", 0, 4_000), code.rfind(" ", 0, 4_000))
+    return code[:end] if end > 0 else code[:200_000]
 
 
 def _is_javascript(code: str) -> bool:

@@ -31,7 +31,7 @@ def erase(code: str, *, hinted: bool = False) -> str | Refusal | None:
     """
     units = units_of(code)
     tree = typescript_tree.parse(units)
-    is_certain = hinted or _is_surely_typescript(tree)
+    is_certain = hinted or _is_surely_typescript(units, tree)
     if tree.root_node.has_error and not is_certain:
         return None
     spans, has_types = _spans(units, tree)
@@ -93,13 +93,15 @@ _PATTERNS = """
 """
 
 _CERTAIN = """
-(interface_declaration) @certain
-(type_alias_declaration) @certain
-(variable_declarator type: (_)) @certain
-(required_parameter type: (_)) @certain
-(optional_parameter type: (_)) @certain
+[(interface_declaration) (type_alias_declaration)] @certain
 (import_statement "type") @certain
+(variable_declarator type: (_) @annotation)
+(required_parameter type: (_) @annotation)
+(optional_parameter type: (_) @annotation)
 """
+_CERTAIN_TYPE = re.compile(
+    r":\s*(?:(?:string|number|boolean|any|unknown|void|never|object|bigint)\b|[A-Z][\w.]*[^\w.(])"
+)
 
 _GAP = re.compile(r"(?:\s+|//[^\n\r\u2028\u2029]*|/\*(?:[^*]|\*(?!/))*\*/)*")
 """What lies between two tokens."""
@@ -164,9 +166,12 @@ def _is_javascript(code: str) -> bool:
     return not grammars.parse(units_of(code), grammars.javascript()).root_node.has_error
 
 
-def _is_surely_typescript(tree: Tree) -> bool:
-    certain = grammars.captures(tree, grammars.typescript(), _CERTAIN).get("certain", ())
-    return any(not node.has_error for node in certain)
+def _is_surely_typescript(units: str, tree: Tree) -> bool:
+    """Tell whether a text has what no slip in JavaScript looks like."""
+    found = grammars.captures(tree, grammars.typescript(), _CERTAIN)
+    return any(not node.has_error for node in found.get("certain", ())) or any(
+        _CERTAIN_TYPE.match(units, _start(node)) for node in found.get("annotation", ())
+    )
 
 
 # Where nodes are, and what comes after them.

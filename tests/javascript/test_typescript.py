@@ -77,7 +77,8 @@ const s = x! + y!.z + (a as B).c + foo<string>(1) + new Foo<A, B>() + fo?.<T>(1)
 a?.b!.c; a![0]!(); a!++; delete a!.b; b! = 3; (a as any) = 3
 ---
 abstract class A<T> extends B<T> implements C, D { private readonly x: number = 1; declare y: string;
- static z?: number; constructor(); constructor(x?: number) { super() } abstract foo(): void; get<T>(): T { return 1 as T }
+ static z?: number; constructor(); constructor(x?: number) { super() } abstract foo(): void;
+ get<T>(): T { return 1 as T }
  [k: string]: any; private static override async *gen(this: A, x?: number): any {} }
 ---
 abstract class A { abstract x: number
