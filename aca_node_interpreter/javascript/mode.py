@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from tree_sitter import Node
@@ -34,6 +35,7 @@ _ASSIGNED = re.compile(
     rf"(?<![.#])(?<!{IDENTIFIER_PART})(?P<name>[^\W\d][\w$]*|\$[\w$]*)"
     r"\s*(?:(?:[-+*/%&|^]|\*\*|<<|>>>?|&&|\|\||\?\?)?=(?![=>])|\+\+|--)"
 )
+_NAME = re.compile(rf"{IDENTIFIER_PART}+")
 _ONLY_COMMONJS = re.compile(
     rf"(?<![.#])(?<!typeof )(?<!{IDENTIFIER_PART})(?:module|exports|__filename|__dirname)(?!{IDENTIFIER_PART})"
 )
@@ -83,18 +85,15 @@ def _starts_strict(source: Source) -> bool:
 
 def _makes_globals(source: Source) -> bool:
     """Whether a text assigns to a variable that is declared nowhere in it."""
-    judged: set[str] = set()
+    assigned: set[str] = set()
     for match in _ASSIGNED.finditer(source.units):
         name = match["name"]
-        if name in judged or name in _GLOBALS:
+        if name in assigned or name in _GLOBALS:
             continue
         leaf = source.leaf(match.start("name"), match.end("name"))
-        if leaf is None or leaf.type != "identifier" or not _is_assigned(leaf):
-            continue
-        judged.add(name)
-        if not any(binds(leaf) for leaf in occurrences(source, name)):
-            return True
-    return False
+        if leaf is not None and leaf.type == "identifier" and _is_assigned(leaf):
+            assigned.add(name)
+    return bool(assigned) and any(not any(map(binds, leaves)) for leaves in occurrences(source, assigned).values())
 
 
 def _is_assigned(leaf: Node) -> bool:
@@ -115,8 +114,10 @@ def _needs_commonjs(source: Source, found: Found) -> bool:
     return False
 
 
-def occurrences(source: Source, name: str) -> list[Node]:
-    """Return the leaves that spell a name."""
-    spelled = re.compile(rf"(?<!{IDENTIFIER_PART}){re.escape(name)}(?!{IDENTIFIER_PART})")
-    leaves = (source.leaf(match.start(), match.end()) for match in spelled.finditer(source.units))
-    return [leaf for leaf in leaves if leaf is not None]
+def occurrences(source: Source, names: Iterable[str]) -> dict[str, list[Node]]:
+    """Return the leaves that spell each name."""
+    found: dict[str, list[Node]] = {name: [] for name in names}
+    for match in _NAME.finditer(source.units):
+        if match[0] in found and (leaf := source.leaf(match.start(), match.end())) is not None:
+            found[match[0]].append(leaf)
+    return found

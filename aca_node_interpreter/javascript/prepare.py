@@ -9,6 +9,7 @@ from aca_node_interpreter.javascript.completion import returned
 from aca_node_interpreter.javascript.declarations import COMMONJS, Found, find_declarations, hoisted_functions
 from aca_node_interpreter.javascript.fences import TYPESCRIPT, code_of
 from aca_node_interpreter.javascript.foreign import refusal_of
+from aca_node_interpreter.javascript.live import live_bindings
 from aca_node_interpreter.javascript.mode import Mode, mode_of
 from aca_node_interpreter.javascript.modules import imported, meta_edits, module_edits
 from aca_node_interpreter.javascript.prepared import Edit, Prepared, Refusal
@@ -44,9 +45,11 @@ def prepare_code(code: str) -> Prepared:
     meta = list(meta_edits(source))
     mode = mode_of(source, found, has_meta=bool(meta))
     imports = imported(source, found)
+    found.lexical |= {local: None for each in imports for _, local in each.bindings}
     names, only_vars = _names(found, mode)
-    names |= {local: None for each in imports for _, local in each.bindings}
-    edits = [*_first_line(source), *module_edits(source, found), *meta, *returned(source)]
+    last = list(returned(source))
+    imports, live = live_bindings(source, imports, {edit.start for edit in last})
+    edits = [*_first_line(source), *last, *module_edits(source, found), *meta, *live]
     return Prepared(
         code=code,
         edits=tuple(sorted(edits, key=lambda edit: (edit.start, edit.end))),
@@ -56,7 +59,7 @@ def prepare_code(code: str) -> Prepared:
         is_async=mode.is_async,
         is_strict=mode.is_strict,
         is_module=mode.is_module,
-        has_errors=source.root.has_error,
+        has_errors=source.has_error,
     )
 
 

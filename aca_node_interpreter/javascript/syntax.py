@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from functools import cache
 from typing import NamedTuple
 
@@ -23,6 +24,7 @@ _UNENDED = re.compile(
     r"""(?:(?:\bfrom|\bimport)\s*(?:"(?:[^"\\\n]|\\.)*[^"\\\n]"|'(?:[^'\\\n]|\\.)*[^'\\\n]')"""
     r"""|\bexport\s*\{[^{}]*[^{}]\})(?=[ \t]*(?:\r\n|\n)\s*[(\[`/+*-])"""
 )
+_LONE_RETURN = re.compile(r"\r(?!\n)")
 _AWAIT = re.compile(
     rf"(?P<for>\bfor\s+)?(?<!{IDENTIFIER_PART})await(?!{IDENTIFIER_PART})(?!\s+using\s+{IDENTIFIER_PART})"
 )
@@ -30,6 +32,21 @@ _AWAIT_LIKE_A_NAME = re.compile(
     rf"(?<!{IDENTIFIER_PART})(?:(?:var|let|const|function|class)[\s*]+await(?!{IDENTIFIER_PART})"
     rf"|await\s*(?:[=,)\]}};:]|(?:of|in)\b|\Z))"
 )
+
+
+# Where a line's end ends a statement and the grammar does not see it.
+_LINE_ENDS = re.compile(
+    rf"(?:\b(?:var|let|const)\s+{IDENTIFIER_PART}+(?:\s*,\s*{IDENTIFIER_PART}+)*|\b(?:break|continue)(?:[ \t]+[\w$]+)?"
+    r"|\bdebugger)[ \t\r]*(?P<end>\n)(?=\s*[(\[`/+*-])|(?P<in>\n)(?=\s*in(?:stanceof)?[\d_$])"
+)
+_COMMENT_OVER_LINES = re.compile(r"/\*(?:[^*]|\*(?!/))*\*/")
+_SEPARATOR = re.compile("[\u2028\u2029]")
+_DEFAULT = re.compile(r"\bexport\s+default\s+(?:async\s+)?(?:function|class)\b")
+_DEFINITIONS = {"function_expression", "generator_function", "class"}
+_EXPORT = re.compile(r"\bexport\s*\n\s*default\b")
+_COMMENT = {"comment", "html_comment"}
+_TEXT = _COMMENT | {"string_fragment", "string", "escape_sequence", "template_string", "regex", "regex_pattern"}
+_MANY = 20
 
 
 @cache
@@ -60,10 +77,18 @@ class Source:
         self.awaits_are_names = False
         """Whether `await` is a variable here, as only a script allows."""
         self._wide = not self.units.isascii()
-        self._masked = self._mask_imports(self._mask_start(self.units))
+        self._masked = self._mask_imports(self._mask_start(_LONE_RETURN.sub("\n", self.units)))
         if "await" in text:
             self._mask_awaits()
         self.tree = self._parse()
+        self.has_error = self.tree.root_node.has_error
+        """Whether the grammar does not understand the text."""
+        if "<!--" in text:
+            self._mask_html_comments()
+        if self.has_error:
+            self._repair()
+        if "default" in text:
+            self._end_defaults()
 
     @property
     def root(self) -> Node:
@@ -97,10 +122,74 @@ class Source:
         """Return the smallest node around a part of the text."""
         return self.root.descendant_for_byte_range(self.byte(start), self.byte(end))
 
-    def mask(self, start: int, end: int) -> None:
-        """Parse anew without a part of the text."""
-        self._masked = self._masked[:start] + blank(self._masked[start:end]) + self._masked[end:]
+    def _html_comments(self) -> Iterator[int]:
+        """Yield where `<!--` stands in code."""
+        offset = self.units.find("<!--")
+        while offset >= 0:
+            leaf = self.leaf(offset, offset + 1)
+            if leaf is not None and leaf.type not in _TEXT:
+                yield offset
+            offset = self.units.find("<!--", offset + 1)
+
+    def _mask_html_comments(self) -> None:
+        """Parse without HTML comments, one by one: what stands in one may look like the start of a string."""
+        for _ in range(_MANY):
+            start = next(self._html_comments(), None)
+            if start is None:
+                return
+            end = min(
+                (e for c in "\n\r\u2028\u2029" if (e := self._masked.find(c, start)) >= 0), default=len(self.units)
+            )
+            self._replace(blank(self.units[start:end]), start)
+        self.has_error = True
+
+    def _replace(self, text: str, start: int) -> None:
+        self._masked = self._masked[:start] + text + self._masked[start + len(text) :]
         self.tree = self._parse()
+        self.has_error = self.tree.root_node.has_error
+
+    def _repair(self) -> None:
+        """Help the grammar to see where lines end, if after that it understands the text."""
+        masked = _COMMENT_OVER_LINES.sub(self._without_comment, self._masked)
+        masked = _SEPARATOR.sub(lambda match: match[0] if self._is_text(match.start()) else "\n", masked)
+        masked = _EXPORT.sub(
+            lambda match: match[0] if self._is_text(match.start()) else " ".join(match[0].split()).ljust(len(match[0])),
+            masked,
+        )
+        masked = _LINE_ENDS.sub(self._with_semicolon, masked)
+        if masked == self._masked:
+            return
+        before = self._masked, self.tree
+        self._masked = masked
+        self.tree = self._parse()
+        self.has_error = self.tree.root_node.has_error
+        if self.has_error:
+            self._masked, self.tree = before
+
+    def _end_defaults(self) -> None:
+        """End `export default function () {}` where it ends: the grammar would call the function with what follows."""
+        for match in _DEFAULT.finditer(self.units):
+            node = self.leaf(match.start(), match.start() + 6)
+            value = node.parent.child_by_field_name("value") if node and node.parent else None
+            if value is None or value.type in _DEFINITIONS:
+                continue
+            while value is not None and value.type not in _DEFINITIONS:
+                value = value.child(0)
+            if value is not None and self.units[(end := self.end(value)) : end + 1].isspace():
+                self._replace(";", end)
+            else:
+                self.has_error = True
+                return
+
+    def _without_comment(self, match: re.Match[str]) -> str:
+        return blank(match[0]) if "\n" in match[0] and self._is_text(match.start(), _COMMENT) else match[0]
+
+    def _with_semicolon(self, match: re.Match[str]) -> str:
+        return match[0] if self._is_text(match.start()) else match[0][:-1] + ";"
+
+    def _is_text(self, offset: int, kinds: set[str] = _TEXT) -> bool:
+        leaf = self.leaf(offset, offset + 1)
+        return leaf is not None and leaf.type in kinds
 
     def _parse(self) -> Tree:
         if self._wide:
