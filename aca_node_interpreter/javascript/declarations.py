@@ -13,9 +13,7 @@ from aca_node_interpreter.javascript.syntax import IDENTIFIER_PART, Source
 COMMONJS = ("exports", "require", "module", "__filename", "__dirname")
 """What a CommonJS module has as parameters."""
 
-_WORDS = re.compile(
-    rf"(?<!{IDENTIFIER_PART})(?:function|class|var|let|const|using|import|export|await)(?!{IDENTIFIER_PART})"
-)
+_WORDS = re.compile(rf"(?:function|class|var|let|const|using|import|export|await)(?!{IDENTIFIER_PART})")
 FUNCTIONS = {
     "function_declaration",
     "generator_function_declaration",
@@ -58,6 +56,7 @@ class _Sweep:
         self.cursor = source.root.walk()
         self.path = [source.root]
         self.skip = 0
+        self.patience = 8
 
     def run(self) -> Found:
         awaits_are_names = self.source.awaits_are_names
@@ -74,25 +73,48 @@ class _Sweep:
         """Walk to the leaf at an offset; return whether there is one, outside functions."""
         path, cursor = self.path, self.cursor
         while len(path) > 1 and path[-1].end_byte <= byte:
-            cursor.goto_parent()
             path.pop()
-        while cursor.goto_first_child_for_byte(byte) is not None and (node := cursor.node) is not None:
-            path.append(node)
-            if node.start_byte > byte:
-                return False
-            kind = node.type
-            if kind in FUNCTIONS:
-                self._see_function(node, kind)
-                return False
-            if kind == "method_definition":
-                # Only a computed name stands outside the function that a method is.
-                parameters = node.child_by_field_name("parameters")
-                if parameters is None or byte >= parameters.start_byte:
-                    self.skip = self.source.end(node)
+            beside = self._step_to(byte) if path[-1].end_byte > byte else None
+            if beside is not None:
+                if not self._enter(beside, byte):
                     return False
-            elif kind == "catch_clause":
-                self._see_catch(node)
+                break
+            cursor.goto_parent()
+        while cursor.goto_first_child_for_byte(byte) is not None and (node := cursor.node) is not None:
+            if not self._enter(node, byte):
+                return False
         return path[-1].start_byte == byte
+
+    def _step_to(self, byte: int) -> Node | None:
+        """Try the next siblings, for to look one up takes long after a row of comments: it is done ever less often."""
+        cursor = self.cursor
+        for _ in range(self.patience):
+            if not cursor.goto_next_sibling():
+                return None
+            node = cursor.node
+            if node is not None and node.end_byte > byte:
+                return node
+        self.patience *= 2
+        return None
+
+    def _enter(self, node: Node, byte: int) -> bool:
+        """Take a step of the way; return whether it goes on, not into a function."""
+        self.path.append(node)
+        if node.start_byte > byte:
+            return False
+        kind = node.type
+        if kind in FUNCTIONS:
+            self._see_function(node, kind)
+            return False
+        if kind == "method_definition":
+            # Only a computed name stands outside the function that a method is.
+            parameters = node.child_by_field_name("parameters")
+            if parameters is None or byte >= parameters.start_byte:
+                self.skip = self.source.end(node)
+                return False
+        elif kind == "catch_clause":
+            self._see_catch(node)
+        return True
 
     def _see_function(self, node: Node, kind: str) -> None:
         self.skip = self.source.end(node)

@@ -33,13 +33,13 @@ def live_bindings(
     changed = []
     edits: list[Edit] = []
     files = [each for each in imports if each.specifier.startswith(_FILES)]
-    if not files:
+    if not files or "$import" in source.units:
         return list(imports), []
     leaves = occurrences(source, {local for each in files for _, local in each.bindings})
     for index, each in enumerate(imports):
         uses = []
         space = f"$import{index}"
-        if each.specifier.startswith(_FILES) and space not in source.units:
+        if each.specifier.startswith(_FILES):
             for name, local in each.bindings:
                 if name != "*":
                     property_of = f"{space}.{name}" if name.isidentifier() else f"{space}[{_quoted(name)}]"

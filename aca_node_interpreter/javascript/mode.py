@@ -31,14 +31,10 @@ _GLOBALS = frozenset(
         """,
     )
 )
-_ASSIGNED = re.compile(
-    rf"(?<![.#])(?<!{IDENTIFIER_PART})(?P<name>[^\W\d][\w$]*|\$[\w$]*)"
-    r"\s*(?:(?:[-+*/%&|^]|\*\*|<<|>>>?|&&|\|\||\?\?)?=(?![=>])|\+\+|--)"
-)
+_ASSIGNING = re.compile(r"=(?![=>])|\+\+|--")
+_TARGETS = {"assignment_expression": "left", "augmented_assignment_expression": "left", "update_expression": "argument"}
 _NAME = re.compile(rf"{IDENTIFIER_PART}+")
-_ONLY_COMMONJS = re.compile(
-    rf"(?<![.#])(?<!typeof )(?<!{IDENTIFIER_PART})(?:module|exports|__filename|__dirname)(?!{IDENTIFIER_PART})"
-)
+_ONLY_COMMONJS = re.compile(rf"(?:module|exports|__filename|__dirname)(?!{IDENTIFIER_PART})")
 
 
 @dataclass(frozen=True)
@@ -86,30 +82,30 @@ def _starts_strict(source: Source) -> bool:
 def _makes_globals(source: Source) -> bool:
     """Whether a text assigns to a variable that is declared nowhere in it."""
     assigned: set[str] = set()
-    for match in _ASSIGNED.finditer(source.units):
-        name = match["name"]
-        if name in assigned or name in _GLOBALS:
-            continue
-        leaf = source.leaf(match.start("name"), match.end("name"))
-        if leaf is not None and leaf.type == "identifier" and _is_assigned(leaf):
-            assigned.add(name)
+    for match in _ASSIGNING.finditer(source.units):
+        leaf = source.leaf(match.start(), match.end())
+        parent = leaf.parent if leaf is not None else None
+        if parent is not None and parent.type in _TARGETS:
+            target = parent.child_by_field_name(_TARGETS[parent.type])
+            if target is not None and target.type == "identifier":
+                assigned.add(source.slice(target))
+    assigned -= _GLOBALS
     return bool(assigned) and any(not any(map(binds, leaves)) for leaves in occurrences(source, assigned).values())
-
-
-def _is_assigned(leaf: Node) -> bool:
-    parent = leaf.parent
-    if parent is None:
-        return False
-    if parent.type in ("assignment_expression", "augmented_assignment_expression"):
-        return parent.child_by_field_name("left") == leaf
-    return parent.type == "update_expression"
 
 
 def _needs_commonjs(source: Source, found: Found) -> bool:
     """Whether a text uses what only CommonJS has, other than to see whether it is there."""
     for match in _ONLY_COMMONJS.finditer(source.units):
         leaf = source.leaf(match.start(), match.end())
-        if leaf is not None and leaf.type == "identifier" and match[0] not in found.lexical:
+        if (
+            leaf is None
+            or leaf.type != "identifier"
+            or source.start(leaf) != match.start()
+            or match[0] in found.lexical
+        ):
+            continue
+        parent = leaf.parent
+        if parent is None or parent.type != "unary_expression" or parent.children[0].type != "typeof":
             return True
     return False
 

@@ -14,7 +14,7 @@ from aca_node_interpreter.javascript.syntax import Source, blank, unescaped
 META = "$importMeta"
 """What stands for `import.meta`, and is as long."""
 
-_META = re.compile(r"\bimport\s*\.\s*meta\b")
+_META = re.compile(r"import\s*\.\s*meta\b")
 _STRING = re.compile(r"""(["'])(?:(?!\1)[^\\\n]|\\(?:\r\n|[\s\S]))*\1""")
 _ATTRIBUTE = re.compile(r"""([\w$]+|"[^"\n]*"|'[^'\n]*')\s*:\s*(["'])((?:[^"'\\\n]|\\.)*)\2""")
 

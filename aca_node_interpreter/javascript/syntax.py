@@ -17,22 +17,22 @@ IDENTIFIER_PART = r"[\w$\u200c\u200d\ud800-\udfff]"
 _FIRST_LINE = re.compile(r"\s*(#!|-->)[^\n\r\u2028\u2029]*")
 _LEADING_COMMENTS = re.compile(r"(?:\s+|//[^\n\r\u2028\u2029]*|/\*(?:[^*]|\*(?!/))*\*/)+")
 _ATTRIBUTES = re.compile(
-    r"""(?:\bfrom|\bimport)\s*(?P<quote>["'])(?:[^"'\\\n]|\\.)*(?P=quote)\s*(?P<all>(?:with|assert)\s*\{(?P<inside>[^{}]*)\})"""
+    r"""(?:from|import)\s*(?P<quote>["'])(?:[^"'\\\n]|\\.)*(?P=quote)\s*(?P<all>(?:with|assert)\s*\{(?P<inside>[^{}]*)\})"""
 )
 # The grammar would go on with the next line. The last two characters become the end of the string or list, and `;`.
 _UNENDED = re.compile(
-    r"""(?:(?:\bfrom|\bimport)\s*(?:"(?:[^"\\\n]|\\.)*[^"\\\n]"|'(?:[^'\\\n]|\\.)*[^'\\\n]')"""
-    r"""|\bexport\s*\{[^{}]*[^{}]\})(?=[ \t]*(?:\r\n|\n)\s*[(\[`/+*-])"""
+    r"""(?:(?:from|import)\s*(?:"(?:[^"\\\n]|\\.)*[^"\\\n]"|'(?:[^'\\\n]|\\.)*[^'\\\n]')"""
+    r"""|export\s*\{[^{}]*[^{}]\})(?=[ \t]*(?:\r\n|\n)\s*[(\[`/+*-])"""
 )
 _LONE_RETURN = re.compile(r"\r(?!\n)")
-_AWAIT = re.compile(
-    rf"(?P<for>\bfor\s+)?(?<!{IDENTIFIER_PART})await(?!{IDENTIFIER_PART})(?!\s+using\s+{IDENTIFIER_PART})"
-)
-_AWAIT_LIKE_A_NAME = re.compile(
-    rf"(?<!{IDENTIFIER_PART})(?:(?:var|let|const|function|class)[\s*]+await(?!{IDENTIFIER_PART})"
-    rf"|await\s*(?:[=,)\]}};:]|(?:of|in)\b|\Z))"
-)
-
+_AWAIT = re.compile(rf"await(?!{IDENTIFIER_PART})")
+# What comes before and after `await` only where it may be the name of something.
+_DECLARING = re.compile(r"\b(?:var|let|const|function|class)[\s*]+\Z")
+_NO_OPERAND = re.compile(r"\s*(?:[=,)\]};:]|(?:of|in)\b|\Z)")
+_LOOP = re.compile(r"\bfor\s+\Z")
+_USING = re.compile(rf"\s+using\s+{IDENTIFIER_PART}")
+_PART = re.compile(IDENTIFIER_PART)
+_NEAR = 30
 
 # Where a line's end ends a statement and the grammar does not see it.
 _LINE_ENDS = re.compile(
@@ -41,12 +41,12 @@ _LINE_ENDS = re.compile(
 )
 _COMMENT_OVER_LINES = re.compile(r"/\*(?:[^*]|\*(?!/))*\*/")
 _SEPARATOR = re.compile("[\u2028\u2029]")
-_DEFAULT = re.compile(r"\bexport\s+default\s+(?:async\s+)?(?:function|class)\b")
+_DEFAULT = re.compile(r"export\s+default\s+(?:async\s+)?(?:function|class)\b")
 _DEFINITIONS = {"function_expression", "generator_function", "class"}
 _EXPORT = re.compile(r"\bexport\s*\n\s*default\b")
 _COMMENT = {"comment", "html_comment"}
 _TEXT = _COMMENT | {"string_fragment", "string", "escape_sequence", "template_string", "regex", "regex_pattern"}
-_MANY = 20
+_MANY = 5
 
 
 @cache
@@ -221,14 +221,26 @@ class Source:
 
     def _mask_awaits(self) -> None:
         """Mask `await` as `void`, which is parsed like it; the grammar would take `await (x)` for a call."""
-        if _AWAIT_LIKE_A_NAME.search(self._masked):
+        text = self._masked
+        awaits = [
+            (match.start(), text[max(0, match.start() - _NEAR) : match.start()])
+            for match in _AWAIT.finditer(text)
+            if not _PART.match(text, max(0, match.start() - 1)) or not match.start()
+        ]
+        if any(_NO_OPERAND.match(text, start + 5) or _DECLARING.search(before) for start, before in awaits):
             self.tree = self._parse()
-            for match in _AWAIT.finditer(self._masked):
-                leaf = self.leaf(match.end() - 5, match.end())
+            for start, _ in awaits:
+                leaf = self.leaf(start, start + 5)
                 if leaf is not None and binds(leaf):
                     self.awaits_are_names = True
                     return
-        self._masked = _AWAIT.sub(lambda match: match[0] if match["for"] else "void ", self._masked)
+        parts = []
+        end = 0
+        for start, before in awaits:
+            if not _LOOP.search(before) and not _USING.match(text, start + 5):
+                parts += [text[end:start], "void "]
+                end = start + 5
+        self._masked = "".join([*parts, text[end:]])
 
 
 _BINDING_PARENTS = {
