@@ -35,8 +35,8 @@ from .operations import Operation, SessionCalls
 
 # Seconds that the service gives a run beyond the runtime's own limit, so that the runtime ends it and keeps its state.
 _MARGIN = 3
-# Seconds after a run's limit until nobody asks for it any more.
-_PATIENCE = 60.0
+# Seconds until nobody asks for a run any more: after its limit, or since the pool was last heard of.
+_PATIENCE = 30.0
 _ASK_SECONDS = 5
 _ASK_WAIT = 15.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 2.0
@@ -204,7 +204,7 @@ class Runtime:
         self, run_id: str, deadline: float, doubt: AcaNodeError | None, *, whole: bool = False
     ) -> Flow[Envelope]:
         """Ask for a run until the runtime, or what is left of the session, has an answer."""
-        pause, unanswered = _FIRST_PAUSE, 0
+        pause, unanswered, heard = _FIRST_PAUSE, 0, time.monotonic()
         while True:
             mark = _new_mark()
             ask = runtime.ask_request(mark=mark, run_id=run_id, wait=_ASK_SECONDS)
@@ -215,13 +215,14 @@ class Runtime:
                     raise
                 doubt = error
             else:
+                heard = time.monotonic()
                 envelope = split(execution.stdout, mark)[1]
                 if envelope is None:
                     # The answer itself may have been cut; in a file there is room.
                     whole, unanswered = True, unanswered + 1
                 elif envelope.state != "running":
                     return envelope
-            if time.monotonic() > deadline or unanswered >= _QUESTIONS:
+            if time.monotonic() > min(deadline, heard + _PATIENCE) or unanswered >= _QUESTIONS:
                 raise ServiceUnreachableError(
                     "The session pool did not tell what became of the code: it may have run.", ran=None
                 ) from doubt

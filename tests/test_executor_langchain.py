@@ -18,7 +18,7 @@ from langgraph.graph import END, START, MessagesState, StateGraph
 from langgraph.prebuilt import ToolNode
 
 from aca_node_interpreter import LocalPool, NodeSessionsCodeExecutor
-from aca_node_interpreter.session import Run
+from aca_node_interpreter.runs import Run
 from tests.http_server import Response, serve
 
 
@@ -108,7 +108,7 @@ def test_a_run_without_output_says_so(executor: NodeSessionsCodeExecutor) -> Non
 
 def test_empty_code_is_refused(executor: NodeSessionsCodeExecutor) -> None:
     message = executor.invoke(tool_call(" "))
-    assert (message.status, message.content) == ("error", "There is no code to run.")
+    assert (message.status, message.content) == ("error", "There is no code to run: send JavaScript.")
 
 
 def test_a_failure_of_the_call_is_handled_and_shows_no_secret() -> None:

@@ -1,4 +1,4 @@
-"""How a session's files are collected when the service or the disk misbehaves, and in the older family."""
+"""In raw mode: how a session's files are collected when the service or the disk misbehaves, and in the older family."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ import pytest
 from aca_node_interpreter import LocalPool, NodeSessionsCodeExecutor
 from aca_node_interpreter.artifacts import ArtifactDirectory
 from aca_node_interpreter.operations import CURRENT_API, LEGACY_API, SessionCalls
-from aca_node_interpreter.session import Limits, Run, Session
+from aca_node_interpreter.runs import Limits, Run
+from aca_node_interpreter.session import Session
 from tests.http_server import Request, Response, Server, serve
 
 SUCCEEDED = b'{"id":"e","status":"Succeeded","result":{"stdout":"out","executionResult":""}}'
@@ -38,7 +39,8 @@ def run(
         return answers["content" if request.path.endswith("/content") else "list"](request)
 
     with serve(answer) as server, client_class(server.url, token="t", session_id="my-session") as client:
-        session = Session(SessionCalls("my-session", CURRENT_API), is_new=is_new, limits=limits or Limits())
+        calls = SessionCalls("my-session", CURRENT_API)
+        session = Session(calls, is_new=is_new, limits=limits or Limits(), mode="raw")
         return client.perform(session.run("1", timeout=5, saved_in=ArtifactDirectory(directory))), server
 
 
@@ -68,7 +70,7 @@ def test_a_file_that_grew_over_the_limit_while_it_came_is_reported(client_class:
         return Response(200, b"x" * 100) if "content" in request.path else listing({"name": "a"})
 
     with serve(answer) as server, client_class(server.url, token="t") as client:
-        session = Session(SessionCalls("my-session"), is_new=True)
+        session = Session(SessionCalls("my-session"), is_new=True, mode="raw")
         outcome = client.perform(session.run("1", timeout=5, saved_in=ArtifactDirectory(tmp_path, max_bytes=99)))
     assert outcome.problems == ("a: it is larger than the limit for one artifact",)
     assert list(tmp_path.iterdir()) == []
@@ -119,7 +121,7 @@ def test_an_image_that_is_no_base64_is_reported(client_class: Any, tmp_path: Pat
     ).encode()
     with serve(lambda r: Response(200, body) if r.method == "POST" else listing()) as server:
         with client_class(server.url, token="t") as client:
-            session = Session(SessionCalls("my-session"), is_new=True)
+            session = Session(SessionCalls("my-session"), is_new=True, mode="raw")
             outcome = client.perform(session.run("1", timeout=5, saved_in=ArtifactDirectory(tmp_path)))
     assert outcome.text.startswith("out\n")
     assert outcome.problems == ("image.png: it is not base64",)
@@ -151,7 +153,7 @@ def test_what_did_not_arrive_comes_with_the_next_run(client_class: Any, tmp_path
         return Response(500 if broken.pop() else 200, b"x")
 
     with serve(answer) as server, client_class(server.url, token="t") as client:
-        session = Session(SessionCalls("my-session"), is_new=True)
+        session = Session(SessionCalls("my-session"), is_new=True, mode="raw")
         runs = []
         for state in (True, False, False):
             broken.append(state)

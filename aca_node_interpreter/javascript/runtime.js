@@ -13,7 +13,7 @@
   // --- own copies ---
 
   const { Array, Buffer, Error, JSON, Math, Number, Object, Promise, Reflect, Symbol, SyntaxError, URL, process } = root;
-  const { clearInterval, clearTimeout, setImmediate, setInterval, setTimeout } = root;
+  const { clearImmediate, clearInterval, clearTimeout, setImmediate, setInterval, setTimeout } = root;
   const load = root.require || process.getBuiltinModule;
   const childProcess = load("child_process");
   const fs = load("fs");
@@ -614,7 +614,7 @@
       about.message = text(get(error, "message"), "");
       const code = get(error, "code");
       if (typeof code === "string" || typeof code === "number") about.code = code;
-      if (isError) readStack(about, run, stack, error === run.failure);
+      if (isError) readStack(about, run, stack);
       const cause = get(error, "cause");
       if (cause !== undefined && depth < 4) about.cause = describeError(run, cause, depth + 1);
       const errors = get(error, "errors");
@@ -641,7 +641,7 @@
   }
 
   // Keeps the frames of user code, with places as in the model's text.
-  function readStack(about, run, stack, isOwn) {
+  function readStack(about, run, stack) {
     const lines = splitLines(stack);
     const frames = [];
     let last = 0;
@@ -664,10 +664,11 @@
       if (!exec(/<anonymous>\)?$/, line)) last = frames.length;
     }
     about.stack = slice(join(splice(frames, 0, last), "\n"), 0, MAX_LATE);
-    // The place of a syntax error stands before its stack, with a caret under it.
-    const place = exec(/^\/mnt\/data\/cell_(\d+)\.js:(\d+)\n.*\n( *)\^/, stack);
+    // The place of a syntax error stands before its stack: the line, and a caret under it unless it is the text's end.
+    const place = exec(/^\/mnt\/data\/cell_(\d+)\.js:(\d+)\n(.*)\n( *\^)?/, stack);
     if (!place || about.line !== undefined) return;
-    const at = textPlace(cells[place[1]], +place[2], place[3].length + 1 - (+place[2] === 1 ? run.header : 0));
+    const column = place[4] ? place[4].length : place[3].length + 1;
+    const at = textPlace(cells[place[1]], +place[2], column - (place[2] === "1" ? run.header : 0));
     if (at) {
       about.line = at.line;
       about.column = at.column;
@@ -883,6 +884,8 @@
   // --- the life of a run ---
 
   const kernelHandles = apply(activeHandles, process, []);
+  // From then on Node.js does not count references itself, which goes wrong when code is stopped while it sends.
+  if (process.channel) process.channel.ref();
   const ENDINGS = ["beforeExit", "exit", "uncaughtException", "unhandledRejection"];
   const kernelListeners = {};
   for (const event of ENDINGS) kernelListeners[event] = listenersOf(event);
@@ -1033,9 +1036,10 @@
     setRefs(run.older, "ref");
     if (!callListeners(run, "beforeExit", code)) return emptied(run);
     setImmediate(() => {
-      if (apply(activeResources, process, []).length === 0) return emptied(run);
+      if (run.over) return;
       setRefs(kernelHandles, "unref");
       if (run.settled) setRefs(run.older, "unref");
+      if (apply(activeResources, process, []).length === 0) emptied(run);
     });
   }
 
@@ -1049,7 +1053,7 @@
   function complete(run) {
     if (run.over) return;
     callListeners(run, "exit", exitCode(0));
-    finish(run, "ok", exitCode(0));
+    if (!run.muted) finish(run, "ok", exitCode(0));
   }
 
   function exitCode(otherwise) {
@@ -1069,7 +1073,7 @@
       run.exiting = true;
       callListeners(run, "exit", exitCode(1));
     }
-    finish(run, "error", exitCode(1));
+    if (!run.muted) finish(run, "error", exitCode(1));
   }
 
   // Calls those that code has registered, not the kernel's; tells whether there are any.
@@ -1152,7 +1156,10 @@
     }
     setRefs(kernelHandles, "unref");
     setRefs(run.older, "unref");
-    if (isDead || !onlyServers()) for (let i = 0; i < run.timers.length; i++) clearTimeout(run.timers[i]);
+    for (let i = 0; i < run.timers.length && (isDead || !onlyServers()); i++) {
+      const timer = run.timers[i];
+      (timer._onImmediate === undefined ? clearTimeout : clearImmediate)(timer);
+    }
     const resources = apply(activeResources, process, []);
     const left = [];
     for (let i = 0; i < resources.length; i++) {
@@ -1317,12 +1324,6 @@
       if (!descriptor) return apply(original, this, arguments);
       print(descriptor, typeof data === "string" ? data : written(data), optionsOf(options));
       return undefined;
-    });
-    replace(fs, name, (original) => function (target, data, options) {
-      const descriptor = outputDescriptor(target);
-      if (!descriptor) return apply(original, this, arguments);
-      print(descriptor, typeof data === "string" ? data : written(data), optionsOf(options));
-      return nextTick(arguments[arguments.length - 1], null);
     });
   }
   replace(fs, "createWriteStream", (original) => function (path, options) {

