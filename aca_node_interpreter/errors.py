@@ -8,6 +8,7 @@ Code that the model wrote and that failed is *not* here: it comes back as a norm
     ├── LocalPoolError                     the embedded pool can't start on this machine
     ├── ServiceUnreachableError            no answer: DNS, connect, TLS, a broken connection
     │   ├── ResponseTimeoutError (TimeoutError)
+    │   ├── ClientClosedError              the client was closed first
     │   └── SessionLostError               the session ended under the code
     ├── PackageInstallError                npm could not install what was asked for
     ├── MalformedResponseError             an answer that isn't this API's
@@ -55,6 +56,13 @@ class ServiceUnreachableError(AcaNodeError):
 
 class ResponseTimeoutError(ServiceUnreachableError, TimeoutError):
     """The session pool was reached but did not answer in time."""
+
+
+class ClientClosedError(ServiceUnreachableError):
+    """Nothing was sent: the client was closed."""
+
+    def __init__(self) -> None:
+        super().__init__("Nothing was sent: the client is closed.", ran=False)
 
 
 class SessionLostError(ServiceUnreachableError):

@@ -19,6 +19,7 @@ from typing import Any
 from . import output
 from .errors import (
     AcaNodeError,
+    ClientClosedError,
     MalformedResponseError,
     PoolFullError,
     ServiceError,
@@ -42,8 +43,6 @@ _ASK_WAIT = 15.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 2.0
 # How often a run is sent that provably did not arrive, a question that got no answer is asked, a record is fetched.
 _SENDINGS, _QUESTIONS, _FETCHES = 6, 6, 6
-
-_DOUBTFUL = (ServiceUnreachableError, MalformedResponseError)
 
 
 @dataclass(frozen=True)
@@ -211,7 +210,7 @@ class Runtime:
             try:
                 execution = yield self._question(runtime.fetch_request(mark=mark, run_id=run_id) if whole else ask)
             except AcaNodeError as error:
-                if not _leaves_doubt(error) and not isinstance(error, PoolFullError):
+                if not _may_pass(error):
                     raise
                 doubt = error
             else:
@@ -267,6 +266,13 @@ def _leaves_doubt(error: AcaNodeError) -> bool:
     if isinstance(error, ServiceUnreachableError):
         return error.ran is not False
     return isinstance(error, MalformedResponseError) or (isinstance(error, ServiceError) and error.status >= 500)
+
+
+def _may_pass(error: AcaNodeError) -> bool:
+    """Tell whether a question that met this error may be answered later."""
+    if isinstance(error, ServiceError):
+        return error.status >= 500 or isinstance(error, PoolFullError)
+    return not isinstance(error, ClientClosedError)
 
 
 def _new_mark() -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from . import output
 from .javascript.envelope import CodeError, Envelope, Late, Value
@@ -26,7 +26,7 @@ def outcome_of(answer: Answered, cell: int) -> Outcome:
         Status.SUCCEEDED if _succeeded(envelope) else Status.FAILED,
         stdout=answer.stdout,
         stderr="\n".join(part for part in (answer.stderr.rstrip("\n"), error) if part) if error else answer.stderr,
-        result=_result(value),
+        result=_result(value, bundles),
         duration=envelope.seconds,
         id="" if said is None else said.id,
     )
@@ -45,14 +45,13 @@ def _succeeded(envelope: Envelope) -> bool:
     return envelope.end in ("ok", "exit") and envelope.exit == 0
 
 
-def _result(value: Value | None) -> str | Image:
-    """Return a value as text, or as the picture that it is."""
-    if value is None:
-        return ""
+def _result(value: Value | None, bundles: Sequence[Mapping[str, str]]) -> str | Image:
+    """Return the last picture of a run whose value is one, or that has none; else the value as text."""
+    shown = bundles[-1] if bundles and (value is None or value.mime) else {}
     for media_type, kind in _PICTURES.items():
-        if media_type in value.mime:
-            return Image(kind, value.mime[media_type])
-    return value.text
+        if media_type in shown:
+            return Image(kind, shown[media_type])
+    return "" if value is None else value.text
 
 
 def _text(answer: Answered, error: str, late: str) -> str:
@@ -72,8 +71,6 @@ def _error_text(envelope: Envelope, cell: int) -> str:
         return "The run was stopped at its time limit. The session goes on, with its variables and files."
     if envelope.error is not None:
         return report(envelope.error, cell)
-    if envelope.end == "exit" and envelope.exit:
-        return f"The code ended with exit code {envelope.exit}."
     return f"The code ended with exit code {envelope.exit}." if envelope.exit else ""
 
 

@@ -17,7 +17,7 @@ import httpx
 
 from ._version import version
 from .endpoint import Endpoint
-from .errors import ResponseTimeoutError, ServiceUnreachableError
+from .errors import ClientClosedError, ResponseTimeoutError, ServiceUnreachableError
 from .operations import Operation, Reply
 
 _CONNECT_TIMEOUT = 10.0  # seconds
@@ -95,7 +95,7 @@ def translated(operation: Operation[Any]) -> Iterator[None]:
     except RuntimeError as error:
         if "closed" not in str(error):
             raise
-        raise ServiceUnreachableError("Nothing was sent: the client is closed.", ran=False) from error
+        raise ClientClosedError from error
     except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
         raise ServiceUnreachableError(
             f"Nothing was sent: the session pool can't be reached ({type(error).__name__}). Check the endpoint's "

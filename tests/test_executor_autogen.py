@@ -486,5 +486,5 @@ async def test_an_agent_hears_which_typescript_does_not_run(executor: NodeSessio
         "coder", executor, supported_languages=list(executor.SUPPORTED_LANGUAGES), approval_func=approve
     )
     result = await agent.run(task=TextMessage(content="```ts\nenum A { B }\n```", source="user"))
-    assert "line 1" in result.messages[-1].to_text()
+    assert "Line 1" in result.messages[-1].to_text()
     assert "enum" in result.messages[-1].to_text()

@@ -17,7 +17,7 @@ from langchain_tests.unit_tests import ToolsUnitTests
 from langgraph.graph import END, START, MessagesState, StateGraph
 from langgraph.prebuilt import ToolNode
 
-from aca_node_interpreter import LocalPool, NodeSessionsCodeExecutor
+from aca_node_interpreter import LocalPool, NodeSessionsCodeExecutor, managed
 from aca_node_interpreter.runs import Run
 from tests.http_server import Response, serve
 
@@ -108,7 +108,7 @@ def test_a_run_without_output_says_so(executor: NodeSessionsCodeExecutor) -> Non
 
 def test_empty_code_is_refused(executor: NodeSessionsCodeExecutor) -> None:
     message = executor.invoke(tool_call(" "))
-    assert (message.status, message.content) == ("error", "There is no code to run: send JavaScript.")
+    assert (message.content, message.artifact.exit_code) == ("There is no code to run: send JavaScript.", 1)
 
 
 def test_a_failure_of_the_call_is_handled_and_shows_no_secret() -> None:
@@ -124,7 +124,8 @@ def test_a_failure_of_the_call_is_handled_and_shows_no_secret() -> None:
     assert not [secret for secret in ("hunter2", "my-session", "http", "127.0.0.1") if secret in message.content]
 
 
-async def test_in_a_graphs_tool_node_a_failed_call_does_not_end_the_graph() -> None:
+async def test_in_a_graphs_tool_node_a_failed_call_does_not_end_the_graph(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(managed, "_PATIENCE", 0.5)
     with serve(lambda _: Response(500)) as server:
         async with NodeSessionsCodeExecutor(server.url, token="t") as executor:
             graph = StateGraph(MessagesState)

@@ -1,0 +1,287 @@
+"""Managed mode end to end, on the embedded pool and on genuine nel: one round trip, exactly once, nothing lost."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aca_node_interpreter import NodeSessionsCodeExecutor, managed
+from aca_node_interpreter.errors import PackageInstallError, ServiceUnreachableError, SessionLostError
+from aca_node_interpreter.runs import Run
+from tests.engine import Engine
+from tests.fault_proxy import FaultProxy
+from tests.faults import (
+    Answer,
+    CutReply,
+    CutStreams,
+    Duplicate,
+    ForwardLate,
+    ForwardThenAnswer,
+    HoldReply,
+    LoseLastLine,
+    Recycle,
+    ResetBeforeForward,
+    ResetBeforeReply,
+    ResetDuringRequest,
+    RestartKernel,
+)
+
+COUNTED = """
+globalThis.count = (globalThis.count ?? 0) + 1;
+fs.appendFileSync('/mnt/data/log.txt', 'ran\\n');
+console.log('x'.repeat(10));
+({count})
+"""
+"""It tells how often it ran in this session, by its value and by a file."""
+
+
+class Conversation:
+    """An executor behind a proxy; every run must be managed."""
+
+    def __init__(self, proxy: FaultProxy, executor: NodeSessionsCodeExecutor) -> None:
+        self.proxy = proxy
+        self.executor = executor
+
+    def run(self, code: str) -> Run:
+        run = self.executor.execute(code)
+        assert run.mode == "managed"
+        return run
+
+    @property
+    def session_id(self) -> str:
+        return self.executor._runner._opened().session.calls.session_id
+
+    def methods(self) -> list[tuple[str, str]]:
+        """Return what was sent since the last time, and forget it."""
+        seen: list[tuple[str, str]] = [(each.method, each.kind) for each in self.proxy.seen]
+        self.proxy.seen.clear()
+        return seen
+
+
+@contextmanager
+def conversation(engine: Engine, tmp_path: Path, **settings: Any) -> Iterator[Conversation]:
+    with (
+        FaultProxy(engine) as proxy,
+        NodeSessionsCodeExecutor(
+            proxy.endpoint, token=proxy.token, artifacts_dir=tmp_path / "artifacts", timeout=20, **settings
+        ) as executor,
+    ):
+        yield Conversation(proxy, executor)
+
+
+@pytest.fixture
+def talk(engine: Engine, tmp_path: Path) -> Iterator[Conversation]:
+    with conversation(engine, tmp_path) as opened:
+        yield opened
+
+
+# One round trip
+
+
+def test_a_run_is_one_request_from_the_first_one_on(talk: Conversation) -> None:
+    for code, value in (("const a = 1; a", 1), ("const a = 2; await a", 2), ("a + 1", 3)):
+        assert talk.run(code).value == value
+        assert talk.methods() == [("POST", "execution")]
+
+
+def test_files_cost_one_download_each_and_no_listing(talk: Conversation) -> None:
+    run = talk.run("for (const n of [1, 2, 3]) fs.writeFileSync(`/mnt/data/${n}.txt`, 'file ' + n)")
+    assert [(each.name, each.read_bytes()) for each in run.artifacts] == [
+        (f"{n}.txt", f"file {n}".encode()) for n in (1, 2, 3)
+    ]
+    assert sorted(talk.methods()) == [("GET", "download")] * 3 + [("POST", "execution")]
+    changed = talk.run("fs.writeFileSync('/mnt/data/2.txt', 'more'); fs.unlinkSync('/mnt/data/1.txt')")
+    assert ([each.name for each in changed.artifacts], changed.deleted) == (["2.txt"], ("1.txt",))
+    assert "Files deleted: 1.txt" in changed.text
+
+
+def test_an_upload_is_nobodys_artifact_until_a_run_changes_it(talk: Conversation) -> None:
+    talk.executor.upload_file(b"a,b\n", name="in.csv")
+    assert talk.run("fs.readFileSync('/mnt/data/in.csv', 'utf8')").artifacts == ()
+    talk.executor.upload_file(b"between", name="two.csv")
+    assert talk.run("fs.readFileSync('/mnt/data/two.csv', 'utf8')").artifacts == ()
+    run = talk.run("fs.appendFileSync('/mnt/data/in.csv', '1,2')")
+    assert [each.read_bytes() for each in run.artifacts] == [b"a,b\n1,2"]
+
+
+# Exactly once
+
+
+FAULTS: list[Any] = [
+    ResetBeforeForward(),
+    ResetDuringRequest(100),
+    ResetBeforeReply(),
+    Answer(502),
+    Answer(503),
+    ForwardThenAnswer(502),
+    ForwardThenAnswer(504),
+    CutReply(40, "length"),
+    CutReply(-30, "chunks"),
+    CutReply(0, "none"),
+    CutStreams(20),
+    LoseLastLine(),
+    Duplicate(),
+    ForwardLate(1),
+]
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=repr)
+@pytest.mark.parametrize("first", [True, False], ids=["first", "later"])
+def test_a_fault_costs_neither_a_second_run_nor_the_result(talk: Conversation, fault: Any, first: bool) -> None:
+    before = 0 if first else talk.run(COUNTED).value["count"]
+    talk.proxy.plan(fault, kind="execution")
+    run = talk.run(COUNTED)
+    assert talk.proxy.planned == []
+    assert (run.exit_code, run.value) == (0, {"count": before + 1})
+    assert run.execution.stdout == "x" * 10 + "\n"
+    assert run.artifacts[-1].read_bytes() == b"ran\n" * (before + 1)
+    # Nothing arrives later, either.
+    assert talk.run("count").value == before + 1
+
+
+@pytest.mark.parametrize("fault", [ResetBeforeReply(), CutReply(200, "length"), ForwardThenAnswer(502)], ids=repr)
+def test_a_download_that_breaks_is_repeated(talk: Conversation, fault: Any) -> None:
+    talk.proxy.plan(fault, kind="download")
+    run = talk.run("fs.writeFileSync('/mnt/data/big.bin', Buffer.alloc(100_000, 7))")
+    assert [each.sha256 for each in run.artifacts] == [hashlib.sha256(b"\7" * 100_000).hexdigest()] or run.problems
+    # What did not come comes with the next run.
+    if run.problems:
+        assert [each.size for each in talk.run("1").artifacts] == [100_000]
+
+
+def test_faults_in_a_row_are_outlived(talk: Conversation) -> None:
+    talk.run("1")
+    talk.proxy.plan(ResetBeforeReply(), Answer(503), CutStreams(10), ResetDuringRequest(10), kind="execution")
+    assert talk.run(COUNTED).value == {"count": 1}
+
+
+def test_a_reply_that_never_comes_is_asked_for(talk: Conversation, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("aca_node_interpreter.operations._RUN_MARGIN", 0.0)
+    talk.run("1")
+    talk.proxy.plan(HoldReply(8), kind="execution")
+    flow = talk.executor._runner.run(COUNTED, timeout=1)
+    assert (flow.value, flow.mode) == ({"count": 1}, "managed")
+
+
+def test_fifty_megabytes_survive_streams_that_are_cut(talk: Conversation) -> None:
+    talk.proxy.plan(CutStreams(4096), CutStreams(4096), kind="execution")
+    run = talk.run("for (let i = 0; i < 50; i++) process.stdout.write('y'.repeat(1 << 20)); console.error('é'); 1")
+    assert run.execution.stdout == "y" * (50 << 20)
+    assert run.execution.stderr == "é\n"
+    assert [each.name for each in run.artifacts] == ["output.txt"]
+
+
+# A session that is gone
+
+
+@pytest.mark.parametrize(("fault", "lost"), [(Recycle(), "files are gone"), (RestartKernel(), "its files are there")])
+def test_a_session_that_was_lost_between_runs_is_told(talk: Conversation, fault: Any, lost: str) -> None:
+    talk.run("globalThis.kept = 1; fs.writeFileSync('/mnt/data/a', '1')")
+    talk.proxy.plan(fault, kind="execution")
+    run = talk.run("typeof kept")
+    assert run.value == "undefined"
+    assert len(run.notes) == 1
+    assert lost in run.text
+    assert talk.run("1").notes == ()
+
+
+def test_uploads_are_put_back_where_that_is_asked_for(engine: Engine, tmp_path: Path) -> None:
+    with conversation(engine, tmp_path, rehydrate=True) as talk:
+        talk.executor.upload_file(b"x,y", name="in.csv")
+        (tmp_path / "other.txt").write_bytes(b"other")
+        talk.executor.upload_file(tmp_path / "other.txt")
+        talk.run("1")
+        talk.proxy.plan(Recycle(), kind="execution")
+        run = talk.run("['in.csv', 'other.txt'].map(f => fs.readFileSync('/mnt/data/' + f, 'utf8'))")
+        assert run.value == ["x,y", "other"]
+        assert "Uploaded files were put back: in.csv, other.txt." in run.text
+        assert run.artifacts == ()
+
+
+def test_a_session_lost_under_the_code_leaves_it_unknown(talk: Conversation) -> None:
+    talk.run("1")
+    talk.proxy.plan(Recycle(ResetBeforeReply()), kind="execution")
+    # The pool answered that there is no runtime, and that answer was lost: then nobody knows.
+    with pytest.raises(SessionLostError) as raised:
+        talk.run(COUNTED)
+    assert raised.value.ran is None
+    assert talk.run("1").value == 1
+
+
+def test_code_that_ends_its_process_is_told_with_what_it_printed(talk: Conversation) -> None:
+    talk.run("globalThis.kept = 1")
+    run = talk.run("fs.writeFileSync('/mnt/data/made.txt', '1'); console.log('before'); process.reallyExit(3)")
+    assert run.exit_code != 0
+    assert "its variables are gone" in run.text
+    assert talk.run("typeof kept").value == "undefined"
+
+
+def test_a_pool_that_stays_away_is_given_up(talk: Conversation, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(managed, "_PATIENCE", 0.5)
+    talk.run("1")
+    talk.proxy.plan(*[ResetBeforeReply()] * 50)
+    with pytest.raises(ServiceUnreachableError) as raised:
+        talk.run("globalThis.late = 1; fs.writeFileSync('/mnt/data/late.txt', '1')")
+    assert raised.value.ran is None
+    # What it made comes with the next answer.
+    talk.proxy._plans.clear()
+    assert [each.name for each in talk.run("late").artifacts] == ["late.txt"]
+
+
+# Raw mode
+
+
+def test_raw_mode_sends_code_as_it_is(engine: Engine, tmp_path: Path) -> None:
+    with NodeSessionsCodeExecutor(engine.endpoint, token=engine.token, mode="raw") as executor:
+        run = executor.execute("const a = 1; a")
+        assert (run.mode, run.text) == ("raw", "=> 1")
+        assert "already been declared" in executor.execute("const a = 2").text
+
+
+def test_raw_mode_takes_over_where_the_runtime_can_not_be_installed(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("aca_node_interpreter.javascript.runtime._packed", lambda: "bm8gcnVudGltZQ")
+    with NodeSessionsCodeExecutor(engine.endpoint, token=engine.token) as executor:
+        first, second = executor.execute("1 + 1"), executor.execute("2 + 2")
+    assert (first.mode, first.execution.result, second.mode, second.text) == ("raw", "2", "raw", "=> 4")
+    assert "can't be installed" in first.text
+    assert len([record for record in caplog.records if "can't be installed" in record.message]) == 1
+
+
+# Packages
+
+
+def test_packages_are_installed_once_for_import_and_require(engine_with_egress: Engine, tmp_path: Path) -> None:
+    with conversation(engine_with_egress, tmp_path, packages=("js-md5", "is-number@7")) as talk:
+        run = talk.run("import md5 from 'js-md5'; [md5('a'), require('is-number')(5)]")
+        assert run.value == ["0cc175b9c0f1b6a831c399e269772661", True]
+        assert run.artifacts == ()
+        talk.methods()
+        talk.run("1")
+        assert talk.methods() == [("POST", "execution")]
+
+
+def test_packages_without_a_network_are_an_error_that_says_so(engine: Engine) -> None:
+    with NodeSessionsCodeExecutor(engine.endpoint, token=engine.token, packages=("is-number",)) as executor:
+        with pytest.raises(PackageInstallError, match=r"no network[^$]*npm says"):
+            executor.execute("1")
+
+
+def test_a_package_that_does_not_exist_is_npms_error(engine_with_egress: Engine) -> None:
+    with NodeSessionsCodeExecutor(
+        engine_with_egress.endpoint, token=engine_with_egress.token, packages=("is-number@99999",)
+    ) as executor:
+        with pytest.raises(PackageInstallError, match=r"ETARGET|No matching version"):
+            executor.execute("1")
+
+
+@pytest.mark.parametrize("package", ["--global", "../evil", "a b", "https://x/y.tgz", ""])
+def test_what_is_no_package_is_refused(package: str) -> None:
+    with pytest.raises(ValueError, match="no npm package"):
+        NodeSessionsCodeExecutor(packages=(package,))
