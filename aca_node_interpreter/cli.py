@@ -93,10 +93,16 @@ def run(
     artifacts: Annotated[Path, typer.Option(help="Where to save files that the run makes.")] = Path(),
     egress: Annotated[bool, typer.Option("--egress", help="Embedded pool: let the code reach the network.")] = False,
     isolation: Annotated[Isolation, typer.Option(help="Embedded pool: `none` means no sandbox.")] = Isolation.AUTO,
+    package: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option(help="npm package to install first, such as zod@3; may be repeated."),
+    ] = None,
+    raw: Annotated[bool, typer.Option("--raw", help="Send the code exactly as it is to the service's kernel.")] = False,
 ) -> None:
-    """Run JavaScript and print its output; ends with its exit code. Files that it makes are saved."""
+    """Run JavaScript or TypeScript and print its output; ends with its exit code. Files that it makes are saved."""
     with _told():
         from .output import value_text
+        from .packages import checked
         from .runner import SessionRunner, Settings
 
         code = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
@@ -107,6 +113,8 @@ def run(
             artifacts_dir=artifacts,
             egress=egress,
             isolation=isolation.value,
+            mode="raw" if raw else "managed",
+            packages=checked(package or ()),
         )
         runner = SessionRunner(settings, session)
         try:
@@ -125,6 +133,8 @@ def run(
         typer.echo(f"saved {artifact.path}", err=True)
     for problem in outcome.problems:
         typer.echo(f"not saved: {problem}", err=True)
+    for note in outcome.notes:
+        typer.echo(f"note: {note}", err=True)
     raise typer.Exit(outcome.exit_code)
 
 

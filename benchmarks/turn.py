@@ -39,6 +39,7 @@ def measure(runs: int) -> list[Row]:
             sync = median(lambda: client.execute("1+1"), runs)
         with NodeSessionsCodeExecutor(pool.endpoint, token=pool.token) as executor:
             face = median(lambda: executor.invoke({"code": "1+1"}), runs)
+            managed = median(lambda: executor.execute("1+1"), runs)
         bare_async, asynchronous = asyncio.run(_measure_async(pool, headers, runs))
 
         def first_result() -> None:
@@ -52,7 +53,8 @@ def measure(runs: int) -> list[Row]:
     root = median(importing("aca_node_interpreter"), few)
     return [
         Row("client, warm run", sync, "bare httpx, kept connection", bare),
-        Row("LangChain face, warm run and listing", face, "bare httpx, kept connection", bare),
+        Row("managed run", managed, "client, warm run (raw)", sync),
+        Row("LangChain face, managed run", face, "bare httpx, kept connection", bare),
         Row("async client, warm run", asynchronous, "bare async httpx, kept connection", bare_async),
         Row("new session, first result, deletion", new_session, "node -e ''", process),
         Row("import aca_node_interpreter", root, "import httpx", median(importing("httpx"), few)),

@@ -11,7 +11,7 @@ import pytest
 from tests.machine import unavailable, why_no_sandbox
 
 
-@pytest.mark.parametrize(("name", "rows"), [("turn", 5), ("pool", 5)])
+@pytest.mark.parametrize(("name", "rows"), [("turn", 6), ("pool", 5)])
 def test_it_measures(name: str, rows: int) -> None:
     if reason := why_no_sandbox():
         unavailable(f"the benchmark measures the pool with its sandbox: {reason}")
