@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -152,6 +153,21 @@ def test_a_download_that_breaks_is_repeated(talk: Conversation, fault: Any) -> N
     # What did not come comes with the next run.
     if run.problems:
         assert [each.size for each in talk.run("1").artifacts] == [100_000]
+
+
+@pytest.mark.long
+@pytest.mark.timeout(900)
+def test_thousands_of_runs_through_faults_at_random(talk: Conversation) -> None:
+    chance = random.Random(7)  # noqa: S311  # any order will do
+    ran, repeated = 0, 0
+    for _ in range(1_500):
+        faults = chance.choices(FAULTS, k=chance.choice((0, 1, 1, 2, 3)))
+        talk.proxy.plan(*faults, kind="execution", skip=chance.randrange(2))
+        run = talk.run("globalThis.ran = (globalThis.ran ?? 0) + 1; console.log('x'.repeat(ran % 50)); ran")
+        ran += 1
+        repeated += bool(run.notes)
+        assert (run.value, run.execution.stdout) == (ran, "x" * (ran % 50) + "\n")
+    print(f"{ran} runs, {len(talk.proxy.seen)} requests, {repeated} with a note")
 
 
 def test_faults_in_a_row_are_outlived(talk: Conversation) -> None:

@@ -107,7 +107,7 @@ def _wrong_built_in(error: CodeError) -> str:
     if error.code != "ERR_UNKNOWN_BUILTIN_MODULE" or not (match := _WRONG_BUILT_IN.search(error.message)):
         return ""
     near = get_close_matches(match[1].removeprefix("node:"), _BUILT_INS, n=1)
-    return f"Node.js has no such built-in module{f'; did you mean node:{near[0]}' if near else ''}."
+    return f"Node.js has no such built-in module{f'; did you mean node:{near[0]}?' if near else '.'}"
 
 
 def _missing_package(error: CodeError) -> str:
