@@ -60,7 +60,7 @@ def refusal_of(code: str, language: str = "") -> Refusal | None:
         code: the text, without fences.
         language: what the text itself calls its language.
     """
-    if not code.strip("\ufeff \t\r\n"):
+    if not code.replace("\ufeff", "").strip():
         return Refusal("There is no code to run: send JavaScript.")
     if language.lower() in LANGUAGES:
         return _refusal(LANGUAGES[language.lower()], language.lower())
