@@ -99,9 +99,12 @@ class _Sweep:
 
     def _enter(self, node: Node, byte: int) -> bool:
         """Take a step of the way; return whether it goes on, not into a function."""
-        self.path.append(node)
         if node.start_byte > byte:
+            # Between nodes there is nothing to find.
+            self.skip = self.source.start(node)
+            self.cursor.goto_parent()
             return False
+        self.path.append(node)
         kind = node.type
         if kind in FUNCTIONS:
             self._see_function(node, kind)

@@ -24,6 +24,12 @@ _UNENDED = re.compile(
     r"""(?:(?:from|import)\s*(?:"(?:[^"\\\n]|\\.)*[^"\\\n]"|'(?:[^'\\\n]|\\.)*[^'\\\n]')"""
     r"""|export\s*\{[^{}]*[^{}]\})(?=[ \t]*(?:\r\n|\n)\s*[(\[`/+*-])"""
 )
+# Names in lists, of which the grammar does not know all that are allowed, and of which exported ones do not matter.
+_EXPORTED = re.compile(r"""(?P<before>export\s*\{)(?P<names>(?:[^{}"']|"[^"\n]*"|'[^'\n]*')*)\}""")
+_RESERVED = re.compile(
+    r"(?P<before>[{,]\s*)(?P<name>break|case|catch|class|const|continue|debugger|delete|do|else|enum|extends|false|finally"
+    r"|for|function|if|in|instanceof|new|null|return|super|switch|this|throw|true|try|typeof|var|void|while|with)(?=\s+as\s)"
+)
 _LONE_RETURN = re.compile(r"\r(?!\n)")
 _AWAIT = re.compile(rf"await(?!{IDENTIFIER_PART})")
 # What comes before and after `await` only where it may be the name of something.
@@ -217,6 +223,8 @@ class Source:
 
         if "with" in text or "assert" in text:
             text = _ATTRIBUTES.sub(masked, text)
+        text = _EXPORTED.sub(lambda match: match["before"] + blank(match["names"]) + "}", text)
+        text = _RESERVED.sub(lambda match: match["before"] + "_" * len(match["name"]), text)
         return _UNENDED.sub(lambda match: match[0][:-2] + match[0][-1] + ";", text)
 
     def _mask_awaits(self) -> None:

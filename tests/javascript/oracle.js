@@ -77,7 +77,9 @@ async function captured(run) {
   let error = null
   let value
   const write = process.stdout.write
+  const writeError = process.stderr.write
   process.stdout.write = (chunk) => ((out += chunk), true)
+  process.stderr.write = (chunk) => ((out += `stderr: ${chunk}`), true)
   const late = (thrown) => (error ??= thrown)
   process.on('uncaughtException', late).on('unhandledRejection', late)
   try {
@@ -93,6 +95,7 @@ async function captured(run) {
     if (turn > 10) await new Promise((resolve) => setTimeout(resolve, 5))
   }
   process.stdout.write = write
+  process.stderr.write = writeError
   process.off('uncaughtException', late).off('unhandledRejection', late)
   for (const key of Reflect.ownKeys(globalThis)) if (!before.has(key) && !own.includes(key)) delete globalThis[key]
   const thrown = error && (error instanceof Error ? `${error.name}: ${error.message}` : util.inspect(error))
