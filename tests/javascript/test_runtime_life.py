@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import threading
 import time
-
-import pytest
 
 from aca_node_interpreter.javascript import runtime
 from tests.javascript.kernels import Session
@@ -25,7 +22,7 @@ const s = http.createServer((q, r) => r.end('hello')).listen(0, () => http.get({
 """,
         names=("s",),
     )
-    assert sorted(result.stdout.split()) == sorted("timer tick file gzip hash promise hello".split())
+    assert sorted(result.stdout.split()) == sorted(["timer", "tick", "file", "gzip", "hash", "promise", "hello"])
     assert (result.end, result.left) == ("ok", [])
 
 
@@ -70,7 +67,9 @@ def test_exit_ends_the_run_and_not_the_session(session: Session) -> None:
 def test_exit_codes_and_listeners(session: Session) -> None:
     result = session.run("process.exitCode = 2; process.on('exit', code => console.log('exit', code))")
     assert (result.end, result.exit, result.stdout) == ("ok", 2, "exit 2\n")
-    result = session.run("let n = 0; process.on('beforeExit', () => { if (n++ < 2) setTimeout(() => console.log(n), 5) })", names=("n",))
+    result = session.run(
+        "let n = 0; process.on('beforeExit', () => { if (n++ < 2) setTimeout(() => console.log(n), 5) })", names=("n",)
+    )
     assert (result.end, result.exit, result.stdout) == ("ok", 0, "1\n2\n")
     result = session.run("process.on('exit', code => console.log('bye', code)); throw new Error('e')")
     assert (result.end, result.exit, result.stdout) == ("error", 1, "bye 1\n")
@@ -90,15 +89,21 @@ def test_uncaught_errors(session: Session) -> None:
         result = session.run(code + "; setTimeout(() => console.log('never'), 300)")
         assert (result.end, result.exit, result.error["message"], result.stdout) == ("error", 1, "e", ""), code
         assert result.error["line"] == 1
-    result = session.run("process.on('uncaughtException', e => console.log(e.message)); setTimeout(() => { throw new Error('mine') }, 5); throw new Error('first')")
+    result = session.run(
+        "process.on('uncaughtException', e => console.log(e.message)); setTimeout(() => { throw new Error('mine') }, 5); throw new Error('first')"
+    )
     assert (result.end, result.stdout) == ("ok", "first\nmine\n")
-    result = session.run("process.on('unhandledRejection', e => console.log(e.message)); Promise.reject(new Error('r'))")
+    result = session.run(
+        "process.on('unhandledRejection', e => console.log(e.message)); Promise.reject(new Error('r'))"
+    )
     assert (result.end, result.stdout) == ("ok", "r\n")
     assert session.run("Promise.reject(1)").error["message"] == "1"
 
 
 def test_late_errors_belong_to_the_run_that_caused_them(session: Session) -> None:
-    session.run("globalThis.s = http.createServer(() => {}).listen(0); setTimeout(() => { throw new Error('late') }, 600).unref()")
+    session.run(
+        "globalThis.s = http.createServer(() => {}).listen(0); setTimeout(() => { throw new Error('late') }, 600).unref()"
+    )
     time.sleep(0.8)
     result = session.run("1")
     assert (result.end, [(e["cell"], e["message"]) for e in result.late["errors"]]) == ("ok", [(1, "late")])
@@ -141,7 +146,10 @@ def test_a_promise_that_nothing_can_settle(session: Session) -> None:
         result = session.run("console.log('x');\nawait new Promise(() => {})", module=True)
         assert (result.end, result.exit, result.stdout) == ("error", 13, "x\n")
         assert (result.error["name"], result.error["line"]) == ("PendingPromise", 2)
-    session.run("const v8 = require('v8'); v8.setFlagsFromString('--expose-gc'); const gc = vm.runInNewContext('gc')", names=("v8", "gc"))
+    session.run(
+        "const v8 = require('v8'); v8.setFlagsFromString('--expose-gc'); const gc = vm.runInNewContext('gc')",
+        names=("v8", "gc"),
+    )
     result = session.run("setTimeout(() => gc(), 50); await new Promise(() => {})", module=True)
     assert result.exit == 13
     for _ in range(3):
@@ -163,7 +171,9 @@ def test_timers_of_what_ended_end_too(session: Session) -> None:
 
 
 def test_a_run_never_runs_twice(session: Session) -> None:
-    request = session.request("globalThis.count = (globalThis.count || 0) + 1; console.log('once'); count", last="count")
+    request = session.request(
+        "globalThis.count = (globalThis.count || 0) + 1; console.log('once'); count", last="count"
+    )
     first = session.call(request)
     again = session.call({**request, "mark": "other-"})
     assert (first.stdout, again.stdout) == ("once\n", "")
@@ -193,7 +203,10 @@ def test_asking_while_it_runs(session: Session) -> None:
 
 def test_a_second_run_waits_for_the_first(session: Session) -> None:
     session.run("1")
-    requests = [session.request("await new Promise(r => setTimeout(r, 300)); globalThis.order = ['first']", module=True), session.request("order.push('second')")]
+    requests = [
+        session.request("await new Promise(r => setTimeout(r, 300)); globalThis.order = ['first']", module=True),
+        session.request("order.push('second')"),
+    ]
     for request in requests:
         session.kernel.execute(f"(() => {{ globalThis.$$ = undefined; {runtime.later_code(request)} }})()", 5)
     assert session.ask("run-3").end == "ok"

@@ -26,7 +26,20 @@ const { log } = require('node:console'); log('module');
     )
     assert result.error == {}
     printed = set(result.stdout.split("\n"))
-    assert {"log", "out", "sync", "cde", "file", "dev", "write", "null 6", "promised", "9", "stream", "module"} <= printed
+    assert {
+        "log",
+        "out",
+        "sync",
+        "cde",
+        "file",
+        "dev",
+        "write",
+        "null 6",
+        "promised",
+        "9",
+        "stream",
+        "module",
+    } <= printed
     assert result.stderr.split("\n") == ["error", "err", "sync2", "append", ""]
 
 
@@ -102,7 +115,9 @@ def test_what_looks_like_an_envelope_is_output(session: Session) -> None:
 
 
 def test_warnings(session: Session) -> None:
-    result = session.run("process.emitWarning('mine'); process.emitWarning('old', 'DeprecationWarning', 'D1'); process.emitWarning('x', 'ExperimentalWarning')")
+    result = session.run(
+        "process.emitWarning('mine'); process.emitWarning('old', 'DeprecationWarning', 'D1'); process.emitWarning('x', 'ExperimentalWarning')"
+    )
     assert "Warning: mine" in result.stderr
     assert "[D1] DeprecationWarning: old" in result.stderr
     assert "Experimental" not in result.stderr
@@ -111,7 +126,9 @@ def test_warnings(session: Session) -> None:
 
 
 def test_streams_may_be_ended_and_replaced(session: Session) -> None:
-    result = session.run("process.stdout.end(); process.stdout.destroy(); process.stdout.on('error', () => {}); console.log('lost')")
+    result = session.run(
+        "process.stdout.end(); process.stdout.destroy(); process.stdout.on('error', () => {}); console.log('lost')"
+    )
     assert result.end == "ok"
     assert session.run("console.log(1)").stdout == "1\n"
     session.run("process.stdout.write = () => true; console.log(2); console.log = null")
@@ -120,7 +137,9 @@ def test_streams_may_be_ended_and_replaced(session: Session) -> None:
 
 
 def test_late_output_comes_with_the_next_envelope(session: Session) -> None:
-    session.run("globalThis.server = require('http').createServer(() => {}).listen(0); setInterval(() => console.log('tick'), 20).unref()")
+    session.run(
+        "globalThis.server = require('http').createServer(() => {}).listen(0); setInterval(() => console.log('tick'), 20).unref()"
+    )
     time.sleep(0.2)
     result = session.run("1")
     assert "tick\n" in result.late["out"]
@@ -151,7 +170,9 @@ def test_copies_are_bounded(session: Session) -> None:
         session.run("for (let i = 0; i < 40; i++) process.stdout.write('x'.repeat(1 << 20))")
     assert json.loads((session.data / session.fetch("run-3").file[0]).read_bytes())["stdout"] == "x" * (40 << 20)
     assert json.loads((session.data / session.fetch("run-1").file[0]).read_bytes())["stdout"] == ""
-    used = session.run("(gc => process.memoryUsage().arrayBuffers)()", last="(gc => process.memoryUsage().arrayBuffers)()")
+    used = session.run(
+        "(gc => process.memoryUsage().arrayBuffers)()", last="(gc => process.memoryUsage().arrayBuffers)()"
+    )
     assert used.value["json"] < 200 << 20
 
 
@@ -162,7 +183,9 @@ def test_a_large_envelope_is_a_file(session: Session) -> None:
     assert record["envelope"]["displays"] == [{"mime": {"text/html": "x" * (3 << 20)}}]
 
 
-@pytest.mark.parametrize("code", ["while (true) console.log('x'.repeat(100))", "while (true) fs.writeSync(1, 'y'.repeat(9000))"])
+@pytest.mark.parametrize(
+    "code", ["while (true) console.log('x'.repeat(100))", "while (true) fs.writeSync(1, 'y'.repeat(9000))"]
+)
 def test_a_run_that_is_stopped_while_it_prints(session: Session, code: str) -> None:
     result = session.run(code, limit=0.3)
     assert (result.end, result.exit) == ("timeout", 124)
