@@ -15,6 +15,15 @@ from tests.machine import unavailable, why_no_sandbox
 def test_it_measures(name: str, rows: int) -> None:
     if reason := why_no_sandbox():
         unavailable(f"the benchmark measures the pool with its sandbox: {reason}")
+    run(name, rows)
+
+
+def test_it_measures_what_needs_no_pool() -> None:
+    run("prepare", 4)
+
+
+def run(name: str, rows: int) -> None:
+    """Run a benchmark as one does at a desk."""
     root = Path(__file__).parents[1]
     command = [sys.executable, "-m", f"benchmarks.{name}", "2"]
     ended = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=90)

@@ -73,6 +73,9 @@ def _expression(source: Source, statement: Node, block: Node) -> Iterator[Edit]:
     expression = next((child for child in statement.children if child.type not in _NOTHING), None)
     if expression is None or expression.type in (";", "ERROR"):
         return
+    if source.start(expression) == source.object_at:
+        yield from _around(source, expression)
+        return
     if source.units[source.start(expression)] == "{":
         # V8 sees a block, not an object.
         if expression.type == "object" and _reads_alike(source, expression, 0):

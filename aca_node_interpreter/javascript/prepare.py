@@ -50,16 +50,17 @@ def prepare_code(code: str) -> Prepared:
     last = list(returned(source))
     imports, live = live_bindings(source, imports, {edit.start for edit in last})
     edits = [*_first_line(source), *last, *module_edits(source, found), *meta, *live]
+    kept = _in_order(edits)
     return Prepared(
         code=code,
-        edits=tuple(sorted(edits, key=lambda edit: (edit.start, edit.end))),
+        edits=tuple(kept),
         names=tuple(names),
         vars=tuple(only_vars),
         imports=tuple(imports),
         is_async=mode.is_async,
         is_strict=mode.is_strict,
         is_module=mode.is_module,
-        has_errors=source.has_error,
+        has_errors=source.has_error or len(kept) < len(edits),
     )
 
 
@@ -84,3 +85,12 @@ def _first_line(source: Source) -> Iterator[Edit]:
     if source.first_line is not None:
         start, end = source.first_line
         yield Edit(start, end, blank(source.units[start:end]))
+
+
+def _in_order(edits: list[Edit]) -> list[Edit]:
+    """Return the edits in their order; where two meet, which only a wrong program has, one of them."""
+    kept: list[Edit] = []
+    for edit in sorted(edits, key=lambda edit: (edit.start, edit.end)):
+        if not kept or edit.start >= kept[-1].end:
+            kept.append(edit)
+    return kept

@@ -82,6 +82,8 @@ class Source:
         """A first line that only the start of a file may have."""
         self.awaits_are_names = False
         """Whether `await` is a variable here, as only a script allows."""
+        self.object_at: int | None = None
+        """Where a last object stands that the grammar took for a block."""
         self._wide = not self.units.isascii()
         self._masked = self._mask_imports(self._mask_start(_LONE_RETURN.sub("\n", self.units)))
         if "await" in text:
@@ -93,6 +95,8 @@ class Source:
             self._mask_html_comments()
         if self.has_error:
             self._repair()
+        if self.has_error and self._masked.rstrip().endswith(("}", "};")):
+            self._mask_object()
         if "default" in text:
             self._end_defaults()
 
@@ -186,6 +190,24 @@ class Source:
             else:
                 self.has_error = True
                 return
+
+    def _mask_object(self) -> None:
+        """Mask a last `{a, b: 1}`, which the grammar takes for a block that goes wrong, as some other expression."""
+        block = next((node for node in reversed(self.root.children[-_MANY:]) if node.type == "statement_block"), None)
+        if block is None or not block.has_error:
+            return
+        start, end = self.start(block), self.end(block)
+        alone = _parser().parse(f"({self._masked[start:end]})".encode(errors="replace")).root_node
+        statement = alone.named_child(0)
+        literal = statement.named_child(0) if statement is not None else None
+        if alone.has_error or literal is None or literal.named_child_count != 1 or alone.named_child_count != 1:
+            return
+        before = self._masked, self.tree
+        self._replace("!" + blank(self._masked[start + 1 : end - 1]) + "0", start)
+        if self.has_error:
+            self._masked, self.tree = before
+        else:
+            self.object_at = start
 
     def _without_comment(self, match: re.Match[str]) -> str:
         return blank(match[0]) if "\n" in match[0] and self._is_text(match.start(), _COMMENT) else match[0]

@@ -83,7 +83,8 @@ async function captured(run) {
   const late = (thrown) => (error ??= thrown)
   process.on('uncaughtException', late).on('unhandledRejection', late)
   try {
-    value = await run()
+    // In a list, for a value that is a promise must not be waited for.
+    value = ((await run()) ?? [])[0]
   } catch (thrown) {
     error = thrown
   }
@@ -106,12 +107,9 @@ async function answer({ op, kind, code, prepared, folder, candidates }) {
   const file = path.join(folder, `program${++count}.${kind}`)
   if (op === 'plain') {
     fs.writeFileSync(file, code)
-    return captured(async () => {
-      if (kind === 'mjs') await import(pathToFileURL(file).href)
-      else require(file)
-    })
+    return captured(async () => void (kind === 'mjs' ? await import(pathToFileURL(file).href) : require(file)))
   }
-  if (op === 'prepared') return captured(async () => void (await runPrepared(prepared, file)))
+  if (op === 'prepared') return captured(() => runPrepared(prepared, file))
   if (op === 'compiles') {
     // Whether the prepared text compiles, and which of its names V8 does not know, and which it knows beside them.
     const body = edited(prepared.code, prepared.edits)
