@@ -1123,10 +1123,14 @@
     run.end = end;
     run.exit = exit;
     const envelope = summary(run);
-    attempt(() => withLimit(max(run.left, 1000), () => {
-      if (run.hasFailed) envelope.error = describeError(run, run.failure, 0);
-      else if (end === "ok" && run.value !== undefined) envelope.value = describeValue(run.value);
-    }));
+    const subject = run.hasFailed ? run.failure : run.value;
+    const describe = () => {
+      if (run.hasFailed) envelope.error = describeError(run, subject, 0);
+      else if (end === "ok" && subject !== undefined) envelope.value = describeValue(subject);
+    };
+    // Showing an object may call its own code.
+    if (Object(subject) === subject) attempt(() => withLimit(max(run.left, 1000), describe));
+    else describe();
     if (exit === 13 && end === "error" && !run.hasFailed) envelope.error = pendingPromise(run);
     run.out.close();
     run.err.close();
