@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shlex
 import sys
 import threading
 from collections.abc import Iterator
@@ -141,6 +142,10 @@ def run(
 @app.command()
 def serve(
     port: Annotated[int, typer.Option(help="A free one if 0.", min=0, max=65535)] = 0,
+    socket: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="Listen on a Unix socket at this path instead, to which only you can connect."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print endpoint, token and more as a line of JSON.")] = False,
     egress: Annotated[bool, typer.Option("--egress", help="Let the code reach the outside.")] = False,
     egress_allow: Annotated[
@@ -155,12 +160,13 @@ def serve(
     ready_sessions: Annotated[int, typer.Option(help="Started sessions that wait for an identifier.", min=0)] = 1,
     cooldown: Annotated[float, typer.Option(help="Seconds after which an idle session ends.", min=1)] = 300,
 ) -> None:
-    """Serve the embedded session pool on loopback until Ctrl-C."""
+    """Serve the embedded session pool, on loopback or a Unix socket, until Ctrl-C."""
     with _told():
         from .local import LocalPool
 
         with LocalPool(
             port=port,
+            socket=socket,
             egress=egress,
             egress_allow=egress_allow or (),
             isolation=isolation.value,
@@ -172,10 +178,11 @@ def serve(
             # Whoever reads what is printed may end the pool at once.
             ended = _ended_by_signal()
             if as_json:
-                told = ("endpoint", "token", "token_file", "inspector", "isolation", "egress")
+                page = ("inspector",) if socket is None else ()
+                told = ("endpoint", "token", "token_file", *page, "isolation", "egress")
                 print(json.dumps({name: str(getattr(pool, name)) for name in told}), flush=True)
             else:
-                typer.echo(_greeting(pool))
+                typer.echo(_greeting(pool, socket))
             while not ended.wait(1):  # a bounded wait lets Windows deliver Ctrl-C
                 pass
 
@@ -260,12 +267,16 @@ def _fail(message: str) -> NoReturn:
     raise typer.Exit(2)
 
 
-def _greeting(pool: LocalPool) -> str:
+def _greeting(pool: LocalPool, socket: Path | None) -> str:
+    if socket is None:
+        page = f"To watch it, open\n\n  {pool.inspector}"
+        target = f"'{pool.endpoint}"
+    else:
+        page = "There is no page to watch it: no browser opens a Unix socket."
+        target = f"--unix-socket {shlex.quote(str(socket.absolute()))} 'http://localhost"
     return f"""\
 The session pool is at {pool.endpoint} (isolation: {pool.isolation}, egress: {pool.egress}). Ctrl-C ends it.
-Its token is in {pool.token_file}, which only you can read. To watch it, open
-
-  {pool.inspector}
+Its token is in {pool.token_file}, which only you can read. {page}
 
 For other programs:
 
@@ -274,7 +285,7 @@ For other programs:
 
 Try it:
 
-  curl '{pool.endpoint}/code/execute?identifier=my-session' -H 'Authorization: Bearer {pool.token}' \\
+  curl {target}/code/execute?identifier=my-session' -H 'Authorization: Bearer {pool.token}' \\
     -H 'Content-Type: application/json' -d '{{"properties": {{"code": "1+3"}}}}'
 """
 

@@ -83,7 +83,7 @@ class SessionPoolClient(_SessionPoolClient):
     """A session pool, called synchronously: one client is one session.
 
     Args:
-        endpoint: the pool's management endpoint, or a loopback address.
+        endpoint: the pool's management endpoint, or a loopback address, or `unix:///PATH` for a Unix socket.
         credential: anything with `get_token`, or a function that returns a token, sync or async. Without one (and
             without `token`) `azure.identity.DefaultAzureCredential` is used.
         token: a ready token, such as the embedded pool's. For a loopback endpoint the environment variable
@@ -113,7 +113,11 @@ class SessionPoolClient(_SessionPoolClient):
             session_id=session_id,
             api_version=api_version,
         )
-        self._http = httpx.Client(auth=self._auth, transport=http_transport, **transport.settings(self._endpoint))
+        self._http = httpx.Client(
+            auth=self._auth,
+            transport=http_transport or transport.by_socket(self._endpoint, httpx.HTTPTransport),
+            **transport.settings(self._endpoint),
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -338,7 +342,11 @@ class AsyncSessionPoolClient(_SessionPoolClient):
             session_id=session_id,
             api_version=api_version,
         )
-        self._http = httpx.AsyncClient(auth=self._auth, transport=http_transport, **transport.settings(self._endpoint))
+        self._http = httpx.AsyncClient(
+            auth=self._auth,
+            transport=http_transport or transport.by_socket(self._endpoint, httpx.AsyncHTTPTransport),
+            **transport.settings(self._endpoint),
+        )
 
     async def __aenter__(self) -> Self:
         return self

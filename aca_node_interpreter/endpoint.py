@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 import re
 import secrets
 from dataclasses import dataclass
-from urllib.parse import urlsplit
+from urllib.parse import unquote_to_bytes, urlsplit
 
 from .errors import ConfigurationError
 
@@ -30,10 +31,12 @@ class Endpoint:
     Attributes:
         url: without a trailing slash.
         is_loopback: whether it can only be reached from this machine.
+        socket: the path of the Unix socket on which `url` is answered, if that is where it is.
     """
 
     url: str
     is_loopback: bool
+    socket: str | None = None
 
     @classmethod
     def parse(cls, text: str) -> Endpoint:
@@ -50,6 +53,11 @@ class Endpoint:
             host, port = (parts.hostname or "").lower(), parts.port
         except ValueError:
             raise ConfigurationError(f"The endpoint is no URL. {_WHAT_TO_PASTE}") from None
+        if parts.scheme == "unix":
+            path = os.fsdecode(unquote_to_bytes(parts.path))
+            if not path.startswith("/") or "\0" in path or host or parts.query or parts.fragment:
+                raise ConfigurationError("A pool on a Unix socket is written as unix:///PATH/OF/THE/SOCKET.")
+            return cls("http://localhost", is_loopback=True, socket=path)
         if parts.scheme not in ("http", "https") or not host:
             raise ConfigurationError(f"The endpoint is no https URL. {_WHAT_TO_PASTE}")
         if parts.username or parts.password:

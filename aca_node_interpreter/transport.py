@@ -11,7 +11,7 @@ import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import httpx
 
@@ -23,9 +23,14 @@ from .operations import Operation, Reply
 _CONNECT_TIMEOUT = 10.0  # seconds
 _WRITE_TIMEOUT = 60.0  # seconds without progress
 
+# A run holds its connection while it lasts, so the number of connections bounds the sessions in use.
+_LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=64)
+
 _PAUSES = (0.2, 1.0)
 """Seconds before a call is sent again, and so how often that is done."""
 
+
+Transport = TypeVar("Transport", httpx.HTTPTransport, httpx.AsyncHTTPTransport)
 
 _IDENTIFIER = re.compile(r"(?<=[?&]identifier=)[^&]*")
 
@@ -54,9 +59,13 @@ def settings(endpoint: Endpoint) -> dict[str, Any]:
         "trust_env": not endpoint.is_loopback,
         "verify": False if endpoint.url.startswith("http:") else _trusted(),
         "headers": {"User-Agent": f"aca-node-interpreter/{version()}"},
-        # A run holds its connection while it lasts, so the number of connections bounds the sessions in use.
-        "limits": httpx.Limits(max_connections=None, max_keepalive_connections=64),
+        "limits": _LIMITS,
     }
+
+
+def by_socket(endpoint: Endpoint, kind: type[Transport]) -> Transport | None:
+    """Return what leads to the endpoint's Unix socket; nothing when it has none, and httpx finds the way itself."""
+    return None if endpoint.socket is None else kind(verify=False, trust_env=False, limits=_LIMITS, uds=endpoint.socket)
 
 
 @cache

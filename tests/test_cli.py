@@ -126,9 +126,10 @@ def test_serve_says_where_it_is_and_ends_cleanly(
     assert process.wait(10) == 0
 
 
-def test_serve_prints_a_curl_that_works(isolation: str, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "aca_node_interpreter", "serve", "--isolation", isolation]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+@pytest.mark.parametrize("options", [(), ("--socket", "pool's socket")])
+def test_serve_prints_a_curl_that_works(options: tuple[str, ...], isolation: str, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "aca_node_interpreter", "serve", "--isolation", isolation, *options]
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
             greeting = ""
@@ -140,6 +141,21 @@ def test_serve_prints_a_curl_that_works(isolation: str, tmp_path: Path) -> None:
             process.kill()
     assert json.loads(answer.stdout)["properties"]["result"] == "4"
     assert f"isolation: {isolation}" in greeting
+    assert ("/#token=" in greeting) == (not options)
+
+
+def test_serve_on_a_socket_says_where_and_has_no_page(isolation: str, tmp_path: Path) -> None:
+    options = ["--json", "--isolation", isolation, "--socket", str(tmp_path / "s")]
+    command = [sys.executable, "-m", "aca_node_interpreter", "serve", *options]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        said = json.loads(process.stdout.readline())
+        assert (said["endpoint"], "inspector" in said) == (f"unix://{tmp_path}/s", False)
+        environment = {**os.environ, "ACA_POOL_MANAGEMENT_ENDPOINT": said["endpoint"], "ACA_POOL_TOKEN": said["token"]}
+        run = [sys.executable, "-m", "aca_node_interpreter", "run", "-"]
+        ended = subprocess.run(run, env=environment, input="6*7", capture_output=True, text=True, timeout=60)
+        process.terminate()
+    assert (ended.stdout, process.returncode, (tmp_path / "s").exists()) == ("42\n", 0, False)
 
 
 def test_the_demo_leaves_its_files_and_shows_real_results(tmp_path: Path) -> None:

@@ -29,6 +29,24 @@ def test_a_loopback_endpoint_needs_no_path_and_no_https(url: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "path"),
+    [
+        ("unix:///run/user/1000/aca.sock", "/run/user/1000/aca.sock"),
+        (" UNIX:/run/aca.sock ", "/run/aca.sock"),
+        ("unix:///a%20b%3F/%C3%A4%FF", "/a b?/ä\udcff"),
+    ],
+)
+def test_a_unix_socket_is_an_endpoint_of_this_machine(text: str, path: str) -> None:
+    assert Endpoint.parse(text) == Endpoint("http://localhost", is_loopback=True, socket=path)
+
+
+@pytest.mark.parametrize("text", ["unix://", "unix:aca.sock", "unix://run/aca.sock", "unix:///a?b", "unix:///a%00b"])
+def test_a_wrong_unix_socket_gets_told_how_it_is_written(text: str) -> None:
+    with pytest.raises(ConfigurationError, match="written as unix:///PATH"):
+        Endpoint.parse(text)
+
+
+@pytest.mark.parametrize(
     ("text", "complaint"),
     [
         ("", "no https URL"),

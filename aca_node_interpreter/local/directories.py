@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 _PREFIX = "aca-node-pool-"
@@ -21,25 +22,34 @@ def make_pool_directory(undo: contextlib.ExitStack) -> Path:
     unlocked = Path(tempfile.mkdtemp(prefix=".aca-node-new-")).resolve()
     directory = unlocked.with_name(unlocked.name.replace(".aca-node-new-", _PREFIX))
     undo.callback(remove_tree, directory)
-    _lock(undo, unlocked)
+    undo.enter_context(locked(unlocked))
     return unlocked.rename(directory)
 
 
-def _lock(undo: contextlib.ExitStack, directory: Path) -> None:
+@contextlib.contextmanager
+def locked(directory: Path, *, wait: bool = False) -> Iterator[None]:
+    """Hold the lock of a directory, of which every pool knows.
+
+    Raises:
+        OSError: there is no such directory, or its lock is held and it's not for `wait`.
+    """
     # Not on Windows, where this module must still be importable to say so.
     import fcntl
 
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    undo.callback(os.close, descriptor)
-    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _remove_abandoned(directory: Path) -> None:
-    with contextlib.ExitStack() as undo, contextlib.suppress(OSError):
+    with contextlib.suppress(OSError):
         if directory.lstat().st_uid == os.getuid() and not directory.is_symlink():
             # The lock of a living pool is held.
-            _lock(undo, directory)
-            remove_tree(directory)
+            with locked(directory):
+                remove_tree(directory)
 
 
 def remove_tree(directory: Path) -> None:

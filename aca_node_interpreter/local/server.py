@@ -9,7 +9,6 @@ import contextlib
 import importlib.util
 import os
 import secrets
-import socket
 import sys
 import threading
 from collections.abc import Sequence
@@ -28,10 +27,13 @@ from aca_node_interpreter.local.isolation.levels import Isolation, Level, choose
 from aca_node_interpreter.local.isolation.limits import Limits
 from aca_node_interpreter.local.kernel import Kernel
 from aca_node_interpreter.local.launching import Launcher
+from aca_node_interpreter.local.listening import listen_at, listen_on
 from aca_node_interpreter.local.node import INSTALL_HINT, find_node
 from aca_node_interpreter.local.session import make_directories
 
 if TYPE_CHECKING:
+    from socket import socket as Socket  # noqa: N812
+
     from typing_extensions import Self
 
     from aca_node_interpreter.local.pool import SessionPool
@@ -55,7 +57,8 @@ class LocalPool:
         max_sessions: identifiers that may have a session at the same time.
         ready_sessions: started sessions that wait for an identifier.
         cooldown: seconds after which an idle session ends.
-        port: 0 takes a free one.
+        port: of loopback; 0 takes a free one.
+        socket: listen on a Unix socket at this path instead, to which only this user can connect.
         behaviour: how to answer where the hosted service is unknown.
         node: a Node.js to use instead of the one found.
         token: instead of a random one.
@@ -74,6 +77,7 @@ class LocalPool:
         ready_sessions: int = 1,
         cooldown: float = 300.0,
         port: int = 0,
+        socket: str | os.PathLike[str] | None = None,
         behaviour: Behaviour | None = None,
         node: str | None = None,
         token: str | None = None,
@@ -85,6 +89,8 @@ class LocalPool:
                 raise LocalPoolError(f"The embedded pool needs {package}: run {INSTALL_HINT}.")
         if egress not in (True, False, "host"):
             raise LocalPoolError(f"There is no egress {egress!r}: use True, False or 'host'.")
+        if port and socket is not None:
+            raise LocalPoolError("The embedded pool listens on a port or on a socket: pass only one of them.")
         self.token = token or secrets.token_urlsafe(32)
         self._egress: Egress = "host" if egress == "host" else "filtered" if egress else "off"
         self._levels = wanted_levels(isolation, least_isolation)
@@ -98,6 +104,7 @@ class LocalPool:
         self._ready_sessions = min(ready_sessions, max_sessions)
         self._cooldown = cooldown
         self._port = port
+        self._socket = None if socket is None else Path(socket).absolute()
         self._behaviour = behaviour or Behaviour()
         self._wanted_node = node
         self._lock = threading.Lock()
@@ -106,7 +113,7 @@ class LocalPool:
 
     @property
     def endpoint(self) -> str:
-        """Where the pool answers, such as `http://127.0.0.1:40123`."""
+        """Where the pool answers, such as `http://127.0.0.1:40123` or `unix:///run/user/1000/aca.sock`."""
         return self._started.endpoint
 
     @property
@@ -116,7 +123,13 @@ class LocalPool:
 
     @property
     def inspector(self) -> str:
-        """The address of the page that shows sessions, runs and files; it has the token in it."""
+        """The address of the page that shows sessions, runs and files; it has the token in it.
+
+        Raises:
+            LocalPoolError: the pool listens on a Unix socket, which no browser opens.
+        """
+        if self._socket is not None:
+            raise LocalPoolError("The inspector page needs a port: no browser opens a Unix socket.")
         return f"{self.endpoint}/#token={quote(self.token, safe='')}"
 
     @property
@@ -156,9 +169,13 @@ class LocalPool:
                 launcher.start()
                 undo.callback(launcher.close)
                 host = self._look_around(directory / "support")
-                listener = undo.enter_context(_listen(self._port))
-                endpoint = f"http://127.0.0.1:{listener.getsockname()[1]}"
-                running = _Running(endpoint, token_file, host, launcher)
+                if self._socket is None:
+                    listener = listen_on(self._port, undo)
+                    endpoint = url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+                else:
+                    listener = listen_at(self._socket, undo)
+                    endpoint, url = f"unix://{quote(os.fsencode(self._socket))}", "http://localhost"
+                running = _Running(endpoint, url, token_file, host, launcher)
                 ready: concurrent.futures.Future[None] = concurrent.futures.Future()
                 # Not a reason to keep the interpreter alive: `atexit` stops it, and that comes after the other threads.
                 thread = threading.Thread(
@@ -221,7 +238,7 @@ class LocalPool:
         self,
         running: _Running,
         directory: Path,
-        listener: socket.socket,
+        listener: Socket,
         ready: concurrent.futures.Future[None],
     ) -> None:
         try:
@@ -234,7 +251,7 @@ class LocalPool:
         self,
         running: _Running,
         directory: Path,
-        listener: socket.socket,
+        listener: Socket,
         ready: concurrent.futures.Future[None],
     ) -> None:
         import uvicorn
@@ -245,7 +262,7 @@ class LocalPool:
         running.attach(asyncio.get_running_loop())
         running.level = await self._choose_level(running, directory / "probe")
         pool = self._make_sessions(running, directory)
-        app = PoolApp(pool, token=self.token, endpoint=running.endpoint)
+        app = PoolApp(pool, token=self.token, endpoint=running.url)
         config = uvicorn.Config(
             app,
             http=BoundedProtocol,
@@ -305,8 +322,9 @@ class _Running:
 
     level: Level
 
-    def __init__(self, endpoint: str, token_file: Path, host: Host, launcher: Launcher) -> None:
+    def __init__(self, endpoint: str, url: str, token_file: Path, host: Host, launcher: Launcher) -> None:
         self.endpoint = endpoint
+        self.url = url
         self.token_file = token_file
         self.host = host
         self.launcher = launcher
@@ -337,16 +355,3 @@ def _write_token(directory: Path, token: str) -> Path:
     with os.fdopen(descriptor, "w", encoding="utf-8") as opened:
         opened.write(token)
     return file
-
-
-def _listen(port: int) -> socket.socket:
-    # With the protocol named, asyncio switches Nagle's algorithm off, which costs 40 ms an answer.
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(("127.0.0.1", port))
-        listener.listen(128)
-    except OSError as error:
-        listener.close()
-        raise LocalPoolError(f"The embedded pool can't listen on port {port}: {error.strerror}.") from error
-    return listener
