@@ -156,13 +156,17 @@ def serve(
     least_isolation: Annotated[
         LeastIsolation, typer.Option(help="What `auto` must not go below.")
     ] = LeastIsolation.LANDLOCK,
+    behaviour: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option(help="How to answer where the service is unknown, such as exit=hangs. May be repeated."),
+    ] = None,
     max_sessions: Annotated[int, typer.Option(help="Identifiers with a session at the same time.", min=1)] = 64,
     ready_sessions: Annotated[int, typer.Option(help="Started sessions that wait for an identifier.", min=0)] = 1,
     cooldown: Annotated[float, typer.Option(help="Seconds after which an idle session ends.", min=1)] = 300,
 ) -> None:
     """Serve the embedded session pool, on loopback or a Unix socket, until Ctrl-C."""
     with _told():
-        from .local import LocalPool
+        from .local import Behaviour, LocalPool
 
         with LocalPool(
             port=port,
@@ -171,6 +175,7 @@ def serve(
             egress_allow=egress_allow or (),
             isolation=isolation.value,
             least_isolation=least_isolation.value,
+            behaviour=Behaviour.parse(behaviour or ()),
             max_sessions=max_sessions,
             ready_sessions=ready_sessions,
             cooldown=cooldown,

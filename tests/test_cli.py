@@ -9,12 +9,14 @@ import stat
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from aca_node_interpreter import LocalPool, SessionPoolClient
+from aca_node_interpreter.errors import NotFoundError
 
 AcaNode = Any
 
@@ -102,16 +104,23 @@ def test_files_go_there_and_back(aca_node: AcaNode, tmp_path: Path) -> None:
     assert (tmp_path / "back.csv").read_text() == "a,b\n"
 
 
-@pytest.fixture
-def served(isolation: str) -> Iterator[tuple[subprocess.Popen[str], dict[str, str]]]:
+@contextmanager
+def serving(*options: str) -> Iterator[tuple[subprocess.Popen[str], dict[str, str]]]:
     """`aca-node serve --json` and the first line it printed."""
-    command = [sys.executable, "-m", "aca_node_interpreter", "serve", "--json", "--isolation", isolation]
+    command = [sys.executable, "-m", "aca_node_interpreter", "serve", "--json", *options]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
             yield process, json.loads(process.stdout.readline())
         finally:
             process.kill()
+
+
+@pytest.fixture
+def served(isolation: str) -> Iterator[tuple[subprocess.Popen[str], dict[str, str]]]:
+    """`aca-node serve` without options, and what it said."""
+    with serving("--isolation", isolation) as served:
+        yield served
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -144,18 +153,14 @@ def test_serve_prints_a_curl_that_works(options: tuple[str, ...], isolation: str
     assert ("/#token=" in greeting) == (not options)
 
 
-def test_serve_on_a_socket_says_where_and_has_no_page(isolation: str, tmp_path: Path) -> None:
-    options = ["--json", "--isolation", isolation, "--socket", str(tmp_path / "s")]
-    command = [sys.executable, "-m", "aca_node_interpreter", "serve", *options]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        said = json.loads(process.stdout.readline())
+def test_serve_on_a_socket_says_where_and_has_no_page(isolation: str, aca_node: AcaNode, tmp_path: Path) -> None:
+    with serving("--isolation", isolation, "--socket", str(tmp_path / "s")) as (process, said):
         assert (said["endpoint"], "inspector" in said) == (f"unix://{tmp_path}/s", False)
-        environment = {**os.environ, "ACA_POOL_MANAGEMENT_ENDPOINT": said["endpoint"], "ACA_POOL_TOKEN": said["token"]}
-        run = [sys.executable, "-m", "aca_node_interpreter", "run", "-"]
-        ended = subprocess.run(run, env=environment, input="6*7", capture_output=True, text=True, timeout=60)
+        named = {"ACA_POOL_MANAGEMENT_ENDPOINT": said["endpoint"], "ACA_POOL_TOKEN": said["token"]}
+        assert aca_node("run", "-", stdin="6*7", **named).stdout == "42\n"
         process.terminate()
-    assert (ended.stdout, process.returncode, (tmp_path / "s").exists()) == ("42\n", 0, False)
+        assert process.wait(10) == 0
+    assert not (tmp_path / "s").exists()
 
 
 def test_the_demo_leaves_its_files_and_shows_real_results(tmp_path: Path) -> None:
@@ -188,6 +193,18 @@ def test_serve_writes_the_token_to_a_file_for_this_user_only(
     process.terminate()
     process.wait(10)
     assert not file.exists()
+
+
+def test_serve_behaves_as_told(isolation: str, aca_node: AcaNode) -> None:
+    switches = ("--behaviour", "values=json", "--behaviour", "full_pool=404")
+    with serving("--isolation", isolation, "--max-sessions", "1", *switches) as (_, said):
+        with SessionPoolClient(said["endpoint"], token=said["token"]) as client:
+            assert client.execute("6*7").result == 42
+        with SessionPoolClient(said["endpoint"], token=said["token"]) as other, pytest.raises(NotFoundError):
+            other.list_files()
+    ended = aca_node("serve", "--behaviour", "exit=explodes")
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert ended.stderr.startswith("aca-node: There is no behaviour 'exit=explodes'. There are: values=text|json, ")
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal, get_args, get_type_hints
+
+from aca_node_interpreter.errors import ConfigurationError
 
 ValueEncoding = Literal["text", "json"]
 
@@ -36,3 +39,30 @@ class Behaviour:
     """Seconds that a full pool asks to wait by `Retry-After`; no recording has the header."""
     unknown_version: Literal[401, 400] = 401
     """The status for an api-version that nobody knows: with an empty body, as seen once, or with an error."""
+
+    @classmethod
+    def parse(cls, switches: Iterable[str]) -> Behaviour:
+        """Read switches as a command line has them, such as `exit=hangs`; the last one of a name counts.
+
+        Raises:
+            ConfigurationError: there is no such switch, or it has no such value; the message lists what there is.
+        """
+        wanted: dict[str, Any] = {}
+        for switch in switches:
+            name, _, value = switch.partition("=")
+            choices = _CHOICES.get(name, {})
+            if name == "retry_after" and value.isdecimal() and len(value) < 10:
+                wanted[name] = int(value)
+            elif value in choices:
+                wanted[name] = choices[value]
+            else:
+                there_are = (f"{name}={'|'.join(choices) or 'SECONDS'}" for name, choices in _CHOICES.items())
+                raise ConfigurationError(f"There is no behaviour {switch!r}. There are: {', '.join(there_are)}.")
+        return cls(**wanted)
+
+
+_CHOICES: dict[str, dict[str, Any]] = {
+    name: {str(choice): choice for choice in get_args(kind) if not isinstance(choice, type)}
+    for name, kind in get_type_hints(Behaviour).items()
+}
+"""The values of each switch, as words; none where it is a number."""

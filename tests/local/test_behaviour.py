@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
+from aca_node_interpreter.errors import ConfigurationError
 from aca_node_interpreter.local import Behaviour, LocalPool
 from tests.local.remote import LEGACY, NEWEST, Remote, http_client
 
@@ -28,6 +29,8 @@ OTHER = Behaviour(
     unknown_version=400,
 )
 
+USUAL = Behaviour()
+
 
 @contextmanager
 def session_of(behaviour: Behaviour, isolation: Any) -> Iterator[Remote]:
@@ -38,7 +41,7 @@ def session_of(behaviour: Behaviour, isolation: Any) -> Iterator[Remote]:
 
 @pytest.fixture(scope="module")
 def usual(isolation: Any) -> Iterator[Remote]:
-    with session_of(Behaviour(), isolation) as session:
+    with session_of(USUAL, isolation) as session:
         yield session
 
 
@@ -50,6 +53,25 @@ def other(isolation: Any) -> Iterator[Remote]:
 
 def test_all_of_them_are_switched() -> None:
     assert all(getattr(OTHER, field.name) != field.default for field in fields(Behaviour))
+
+
+def test_each_can_be_named_on_a_command_line() -> None:
+    switches = [f"{field.name}={getattr(OTHER, field.name)}" for field in fields(Behaviour)]
+    assert Behaviour.parse(switches) == OTHER
+    assert Behaviour.parse([f"{field.name}={field.default}" for field in fields(Behaviour) if field.default]) == USUAL
+    assert Behaviour.parse(["exit=hangs", "retry_after=0", "exit=answers"]) == Behaviour(retry_after=0)
+
+
+@pytest.mark.parametrize(
+    "switch",
+    ["exit", "exit=", "exit=explodes", "quit=hangs", "", "full_pool=500", "retry_after=-1", "retry_after=None"],
+)
+def test_what_there_is_is_told_when_there_is_no_such(switch: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        Behaviour.parse([switch])
+    assert f"no behaviour {switch!r}. There are: values=text|json, " in str(caught.value)
+    assert ", exit=answers|hangs, " in str(caught.value)
+    assert ", full_pool=429|404, retry_after=SECONDS, unknown_version=401|400." in str(caught.value)
 
 
 def test_values(usual: Remote, other: Remote) -> None:
