@@ -317,8 +317,8 @@
     const reply = openReply(request.mark);
     const { op, id } = request;
     const known = runs[id];
-    if (op === "fetch") {
-      answer(reply, known && known.envelope ? record(known) : state(id, "none"));
+    if (op === "fetch" && known && known.over && known.out) {
+      answer(reply, record(known));
     } else if (known) {
       answerWhenOver(known, reply, op === "run" ? request.limit : request.wait);
     } else if (op === "run") {

@@ -98,8 +98,6 @@ def test_a_script(session: NodeSessionsCodeExecutor, folder: Path, name: str) ->
 
 @pytest.mark.parametrize("name", MODULES)
 def test_a_module(session: NodeSessionsCodeExecutor, folder: Path, name: str) -> None:
-    if "counter.mjs" in MODULES[name]:
-        session.restart_for_module() if hasattr(session, "restart_for_module") else None
     compare(session, folder, MODULES[name], "mjs")
 
 

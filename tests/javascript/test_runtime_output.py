@@ -162,7 +162,7 @@ def test_fetch_gives_all_of_it(session: Session) -> None:
     result = session.run("1")
     assert not (session.data / name).exists()
     assert not any(result.files[kind] for kind in ("created", "changed", "deleted"))
-    assert session.fetch("nobody").state == "none"
+    assert session.fetch("nobody").state == "never"
 
 
 def test_copies_are_bounded(session: Session) -> None:
