@@ -30,18 +30,25 @@ def parse(units: str, language: Language) -> Tree:
 
 def captures(tree: Tree, language: Language, patterns: str) -> dict[str, list[Node]]:
     """Find what patterns name in a tree."""
-    return QueryCursor(_query(language, patterns)).captures(tree.root_node)
+    return _cursor(language, patterns).captures(tree.root_node)
 
 
 def matches(tree: Tree, language: Language, patterns: str) -> list[tuple[int, dict[str, list[Node]]]]:
     """Find where patterns match in a tree."""
-    return QueryCursor(_query(language, patterns)).matches(tree.root_node)
+    return _cursor(language, patterns).matches(tree.root_node)
 
 
 def is_program(code: str) -> bool:
     """Tell whether the text parses as it is, as JavaScript or as TypeScript."""
     units = units_of(code)
     return any(not parse(units, language()).root_node.has_error for language in (javascript, typescript))
+
+
+def _cursor(language: Language, patterns: str) -> QueryCursor:
+    cursor = QueryCursor(_query(language, patterns))
+    # V8 gives up long before; tree-sitter (0.26) counts depth in 16 bits, and takes for ever beyond.
+    cursor.set_max_start_depth(20_000)
+    return cursor
 
 
 @functools.cache
