@@ -25,7 +25,7 @@ def outcome_of(answer: Answered, cell: int) -> Outcome:
     execution = Execution(
         Status.SUCCEEDED if _succeeded(envelope) else Status.FAILED,
         stdout=answer.stdout,
-        stderr="\n".join(part for part in (answer.stderr.rstrip("\n"), error) if part) if error else answer.stderr,
+        stderr=_stderr(answer, error if envelope.end in ("error", "timeout") else ""),
         result=_result(value, bundles),
         duration=envelope.seconds,
         id="" if said is None else said.id,
@@ -39,6 +39,11 @@ def outcome_of(answer: Answered, cell: int) -> Outcome:
         value=None if value is None else value.json,
         notes=tuple(_notes(envelope)),
     )
+
+
+def _stderr(answer: Answered, error: str) -> str:
+    """Return what the code wrote to stderr and, where Node.js would have written it there too, the error."""
+    return "\n".join([answer.stderr.rstrip("\n"), error]).lstrip("\n") if error else answer.stderr
 
 
 def _succeeded(envelope: Envelope) -> bool:

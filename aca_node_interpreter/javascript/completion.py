@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from tree_sitter import Node
@@ -10,6 +11,7 @@ from aca_node_interpreter.javascript.prepared import Edit
 from aca_node_interpreter.javascript.syntax import Source
 
 _NOTHING = {"comment", "html_comment", "empty_statement", "hash_bang_line", "{", "}"}
+_LINE_END = re.compile("[\n\r\u2028\u2029]")
 _FEW = 20
 _DEEP = 20
 
@@ -129,7 +131,7 @@ def _reads_alike(source: Source, literal: Node, depth: int) -> bool:
         elif member.type == "method_definition":
             body = member.child_by_field_name("body")
             # In one line, `name() {` can't be a call and a block.
-            if body is None or "\n" in source.units[source.start(member) : source.start(body)]:
+            if body is None or _LINE_END.search(source.units, source.start(member), source.start(body)):
                 return False
         elif member.type not in ("shorthand_property_identifier", "spread_element", "comment"):
             return False

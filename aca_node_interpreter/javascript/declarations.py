@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 
 from tree_sitter import Node
 
-from aca_node_interpreter.javascript.syntax import IDENTIFIER_PART, Source
+from aca_node_interpreter.javascript.syntax import Source
+from aca_node_interpreter.javascript.units import IDENTIFIER_PART
 
 COMMONJS = ("exports", "require", "module", "__filename", "__dirname")
 """What a CommonJS module has as parameters."""

@@ -11,10 +11,10 @@ from dataclasses import replace
 
 from tree_sitter import Node
 
+from aca_node_interpreter.javascript.bindings import binds
 from aca_node_interpreter.javascript.declarations import FUNCTIONS
-from aca_node_interpreter.javascript.mode import occurrences
 from aca_node_interpreter.javascript.prepared import Edit, Import
-from aca_node_interpreter.javascript.syntax import Source, binds
+from aca_node_interpreter.javascript.syntax import Source
 
 _FILES = ("./", "../", "/", "file:", "#")
 _BLOCKS = {"statement_block", "switch_body", "for_statement", "for_in_statement", "catch_clause", "program"}
@@ -35,7 +35,7 @@ def live_bindings(
     files = [each for each in imports if each.specifier.startswith(_FILES)]
     if not files or "$import" in source.units:
         return list(imports), []
-    leaves = occurrences(source, {local for each in files for _, local in each.bindings})
+    leaves = source.occurrences({local for each in files for _, local in each.bindings})
     for index, each in enumerate(imports):
         uses = []
         space = f"$import{index}"

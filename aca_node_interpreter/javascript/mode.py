@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 
-from tree_sitter import Node
-
+from aca_node_interpreter.javascript.bindings import binds
 from aca_node_interpreter.javascript.declarations import COMMONJS, Found
-from aca_node_interpreter.javascript.syntax import IDENTIFIER_PART, Source, binds
+from aca_node_interpreter.javascript.syntax import Source
+from aca_node_interpreter.javascript.units import IDENTIFIER_PART
 
 # Node.js's globals: to assign to them is no mistake in a module.
 _GLOBALS = frozenset(
@@ -33,7 +32,6 @@ _GLOBALS = frozenset(
 )
 _ASSIGNING = re.compile(r"=(?![=>])|\+\+|--")
 _TARGETS = {"assignment_expression": "left", "augmented_assignment_expression": "left", "update_expression": "argument"}
-_NAME = re.compile(rf"{IDENTIFIER_PART}+")
 _ONLY_COMMONJS = re.compile(rf"(?:module|exports|__filename|__dirname)(?!{IDENTIFIER_PART})")
 
 
@@ -90,7 +88,7 @@ def _makes_globals(source: Source) -> bool:
             if target is not None and target.type == "identifier":
                 assigned.add(source.slice(target))
     assigned -= _GLOBALS
-    return bool(assigned) and any(not any(map(binds, leaves)) for leaves in occurrences(source, assigned).values())
+    return bool(assigned) and any(not any(map(binds, leaves)) for leaves in source.occurrences(assigned).values())
 
 
 def _needs_commonjs(source: Source, found: Found) -> bool:
@@ -108,12 +106,3 @@ def _needs_commonjs(source: Source, found: Found) -> bool:
         if parent is None or parent.type != "unary_expression" or parent.children[0].type != "typeof":
             return True
     return False
-
-
-def occurrences(source: Source, names: Iterable[str]) -> dict[str, list[Node]]:
-    """Return the leaves that spell each name."""
-    found: dict[str, list[Node]] = {name: [] for name in names}
-    for match in _NAME.finditer(source.units):
-        if match[0] in found and (leaf := source.leaf(match.start(), match.end())) is not None:
-            found[match[0]].append(leaf)
-    return found

@@ -9,7 +9,8 @@ from tree_sitter import Node
 
 from aca_node_interpreter.javascript.declarations import Found
 from aca_node_interpreter.javascript.prepared import Edit, Import
-from aca_node_interpreter.javascript.syntax import Source, blank, unescaped
+from aca_node_interpreter.javascript.syntax import Source
+from aca_node_interpreter.javascript.units import blank, unescaped
 
 META = "$importMeta"
 """What stands for `import.meta`, and is as long."""

@@ -13,8 +13,9 @@ from aca_node_interpreter.javascript.live import live_bindings
 from aca_node_interpreter.javascript.mode import Mode, mode_of
 from aca_node_interpreter.javascript.modules import imported, meta_edits, module_edits
 from aca_node_interpreter.javascript.prepared import Edit, Prepared, Refusal
-from aca_node_interpreter.javascript.syntax import Source, blank
+from aca_node_interpreter.javascript.syntax import Source
 from aca_node_interpreter.javascript.typescript import erase
+from aca_node_interpreter.javascript.units import blank
 
 
 def prepare(text: str, *, language: str = "") -> Prepared | Refusal:

@@ -979,11 +979,16 @@
   function call(run, main) {
     if (run.over) return;
     const isAsync = run.request.async && run.header > 0;
+    const start = () => {
+      const value = main();
+      if (isAsync) whenSettled(value, (settled) => mainOver(run, settled), (error) => mainFailed(run, error));
+      else mainOver(run, value);
+    };
     try {
       withLimit(run.left, () => {
-        const value = main();
-        if (isAsync) whenSettled(value, (settled) => mainOver(run, settled), (error) => mainFailed(run, error));
-        else mainOver(run, value);
+        // A module's body is a job of the promises' queue, so their jobs come before `nextTick`'s.
+        if (run.request.module) whenSettled(undefined, () => attemptMain(run, start));
+        else start();
         runTicks();
       });
     } catch (error) {
@@ -994,6 +999,14 @@
       throw STOP;
     }
     wait(run);
+  }
+
+  function attemptMain(run, start) {
+    try {
+      start();
+    } catch (error) {
+      mainFailed(run, error);
+    }
   }
 
   function mainOver(run, value) {

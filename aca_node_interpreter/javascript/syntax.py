@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
 from typing import NamedTuple
 
 import tree_sitter_javascript
 from tree_sitter import Language, Node, Parser, Tree
 
-IDENTIFIER_PART = r"[\w$\u200c\u200d\ud800-\udfff]"
-"""What an identifier may go on with; halves of characters beyond U+FFFF count, whatever these are."""
+from aca_node_interpreter.javascript.bindings import binds
+from aca_node_interpreter.javascript.units import IDENTIFIER_PART, blank, from_units, to_units, unescaped
 
 # What Node.js or V8 skip at the start of a text, but not in the middle of a function: `#!…` and `-->…`.
-_FIRST_LINE = re.compile(r"\s*(#!|-->)[^\n\r\u2028\u2029]*")
-_LEADING_COMMENTS = re.compile(r"(?:\s+|//[^\n\r\u2028\u2029]*|/\*(?:[^*]|\*(?!/))*\*/)+")
+_FIRST_LINE = re.compile(r"[\s\ufeff]*(#!|-->)[^\n\r\u2028\u2029]*")
+_LEADING_COMMENTS = re.compile(r"(?:[\s\ufeff]+|//[^\n\r\u2028\u2029]*|/\*(?:[^*]|\*(?!/))*\*/)+")
 _ATTRIBUTES = re.compile(
     r"""(?:from|import)\s*(?P<quote>["'])(?:[^"'\\\n]|\\.)*(?P=quote)\s*(?P<all>(?:with|assert)\s*\{(?P<inside>[^{}]*)\})"""
 )
@@ -37,6 +37,7 @@ _DECLARING = re.compile(r"\b(?:var|let|const|function|class)[\s*]+\Z")
 _NO_OPERAND = re.compile(r"\s*(?:[=,)\]};:]|(?:of|in)\b|\Z)")
 _LOOP = re.compile(r"\bfor\s+\Z")
 _USING = re.compile(rf"\s+using\s+{IDENTIFIER_PART}")
+_NAME = re.compile(rf"{IDENTIFIER_PART}+")
 _PART = re.compile(IDENTIFIER_PART)
 _NEAR = 30
 
@@ -56,8 +57,13 @@ _MANY = 5
 
 
 @cache
+def _language() -> Language:
+    return Language(tree_sitter_javascript.language())
+
+
 def _parser() -> Parser:
-    return Parser(Language(tree_sitter_javascript.language()))
+    """Return a parser, which no two threads may share."""
+    return Parser(_language())
 
 
 class Attributes(NamedTuple):
@@ -75,7 +81,7 @@ class Source:
     """
 
     def __init__(self, text: str) -> None:
-        self.units = _to_units(text)
+        self.units = to_units(text)
         self.attributes: dict[int, Attributes] = {}
         """Import attributes, by the offset of the specifier before them."""
         self.first_line: tuple[int, int] | None = None
@@ -131,6 +137,14 @@ class Source:
     def leaf(self, start: int, end: int) -> Node | None:
         """Return the smallest node around a part of the text."""
         return self.root.descendant_for_byte_range(self.byte(start), self.byte(end))
+
+    def occurrences(self, names: Iterable[str]) -> dict[str, list[Node]]:
+        """Return the leaves that spell each name."""
+        found: dict[str, list[Node]] = {name: [] for name in names}
+        for match in _NAME.finditer(self.units):
+            if match[0] in found and (leaf := self.leaf(match.start(), match.end())) is not None:
+                found[match[0]].append(leaf)
+        return found
 
     def _html_comments(self) -> Iterator[int]:
         """Yield where `<!--` stands in code."""
@@ -271,91 +285,3 @@ class Source:
                 parts += [text[end:start], "void "]
                 end = start + 5
         self._masked = "".join([*parts, text[end:]])
-
-
-_BINDING_PARENTS = {
-    "formal_parameters": None,
-    "array_pattern": None,
-    "object_pattern": None,
-    "rest_pattern": None,
-    "pair_pattern": "value",
-    "assignment_pattern": "left",
-    "object_assignment_pattern": "left",
-    "variable_declarator": "name",
-    "function_declaration": "name",
-    "function_expression": "name",
-    "generator_function_declaration": "name",
-    "generator_function": "name",
-    "class_declaration": "name",
-    "class": "name",
-    "arrow_function": "parameter",
-    "catch_clause": "parameter",
-    "import_clause": None,
-    "namespace_import": None,
-    "import_specifier": None,
-}
-
-
-def binds(leaf: Node) -> bool:
-    """Whether an identifier declares: a variable, a parameter, a function, a class or an import.
-
-    A destructuring assignment looks like a declaration to the grammar, and to this.
-    """
-    if leaf.type not in ("identifier", "shorthand_property_identifier_pattern"):
-        return False
-    parent = leaf.parent
-    if parent is None:
-        return False
-    if parent.type == "for_in_statement":
-        return parent.child_by_field_name("left") == leaf and parent.child_by_field_name("kind") is not None
-    if parent.type not in _BINDING_PARENTS:
-        return False
-    field = _BINDING_PARENTS[parent.type]
-    return field is None or parent.child_by_field_name(field) == leaf
-
-
-_LINE_KEPT = re.compile(r"[^\n\r\u2028\u2029]")
-
-
-def blank(text: str) -> str:
-    """Return as many spaces, with the line ends kept."""
-    return _LINE_KEPT.sub(" ", text)
-
-
-_BEYOND = re.compile("[\U00010000-\U0010ffff]")
-
-
-def _to_units(text: str) -> str:
-    """Return a string with one character to each UTF-16 code unit."""
-    if text.isascii() or not _BEYOND.search(text):
-        return text
-    return _BEYOND.sub(lambda match: _halves(ord(match[0]) - 0x10000), text)
-
-
-def _halves(rest: int) -> str:
-    return chr(0xD800 + (rest >> 10)) + chr(0xDC00 + (rest & 0x3FF))
-
-
-def from_units(units: str) -> str:
-    """Return the text that code units are; a half that is alone stays."""
-    return units.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
-
-
-_ESCAPE = re.compile(r"\\(?:u\{([0-9a-fA-F]+)\}|u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2})|([0-7]{1,3})|(\r\n|[\s\S]))")
-_NAMED = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f", "v": "\v"}
-_NOTHING = {"\n", "\r", "\r\n", "\u2028", "\u2029"}
-
-
-def unescaped(text: str) -> str:
-    """Return what an identifier or the inside of a string says."""
-    return from_units(_to_units(_ESCAPE.sub(_read_escape, text)))
-
-
-def _read_escape(match: re.Match[str]) -> str:
-    braced, four, two, octal, other = match.groups()
-    if octal is not None:
-        return chr(int(octal, 8))
-    digits: str | None = braced or four or two
-    if digits is not None:
-        return chr(min(int(digits[-8:], 16), 0x10FFFF))
-    return "" if other in _NOTHING else _NAMED.get(other, other)

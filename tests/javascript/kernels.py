@@ -170,7 +170,8 @@ class Session:
         self.requests += 1
         code = runtime.first_code("boot-1", request) if first else runtime.later_code(request)
         heard = self.kernel.execute(code, wait)
-        before, mark, envelope = heard.stdout.rpartition("\n" + request["mark"])
+        printed = runtime.without_sign(heard.stdout, request["mark"])
+        before, mark, envelope = printed.rpartition("\n" + request["mark"])
         assert mark, f"no envelope: {str(heard)[-2000:]}"
         assert envelope.endswith("\n")
         assert heard.ended

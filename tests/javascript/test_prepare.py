@@ -160,6 +160,8 @@ VALUES = [
     ("function f() {}", "undefined"),
     ("throw_ = 1\n/* c */ throw_ // d", "1"),
     ("return 7", "7"),
+    ("\ufeff#!/usr/bin/env node\n8", "8"),
+    ("  \n#!/usr/bin/env node\n9", "9"),
     ("'use strict'\n(function () { return this })()", None),
     ("😀 => 1", None),
     ("'😀'.length + 1", "3"),
