@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from aca_node_interpreter.javascript import grammars
 from aca_node_interpreter.javascript.foreign import LANGUAGES, is_foreign
-from aca_node_interpreter.javascript.utf16 import blank, text_of, units_of
+from aca_node_interpreter.javascript.units import blank, from_units, to_units
 
 JAVASCRIPT = frozenset(
     ("javascript", "js", "node", "nodejs", "node-js", "mjs", "cjs", "jsx", "es6", "es", "ecmascript", "esm")
@@ -36,7 +36,7 @@ class Block:
 
 def code_of(text: str) -> Block:
     """Find the code in a text, which may be code already."""
-    units = units_of(text)
+    units = to_units(text)
     if _MAYBE_FENCED.search(units) and (fences := _fences(units)):
         return _chosen(units, fences, depth=3)
     return _unwrapped(units) or _without_language_line(units) or Block(text)
@@ -188,7 +188,7 @@ def _chosen(units: str, fences: list[_Fence], *, depth: int) -> Block:
         language = "typescript" if any(fence.name in TYPESCRIPT for fence in named) else "javascript" if named else ""
     else:
         language = next((fence.name for fence in fences if fence.name in LANGUAGES), "")
-    return Block(text_of(_only(units, chosen or fences)), language, is_fenced=True)
+    return Block(from_units(_only(units, chosen or fences)), language, is_fenced=True)
 
 
 def _only(units: str, fences: list[_Fence]) -> str:
@@ -234,7 +234,9 @@ def _unwrapped(units: str) -> Block | None:
         len(code) < 2_000 and _DOES_SOMETHING.search(code) and "${" not in code and grammars.is_program(code)
     ):
         return None
-    return Block(text_of(blank(units[:start]) + code + blank(units[wrapped.end("code") :])), language, is_fenced=True)
+    return Block(
+        from_units(blank(units[:start]) + code + blank(units[wrapped.end("code") :])), language, is_fenced=True
+    )
 
 
 _LANGUAGE_LINE = re.compile(r"\s*(?P<word>[A-Za-z]+)[ \t]*(?:\r\n?|\n)\s*(?P<first>[^\s])")
@@ -252,4 +254,4 @@ def _without_language_line(units: str) -> Block | None:
         return None  # It is a variable.
     language = "typescript" if word in TYPESCRIPT else "javascript"
     end = line.end("word")
-    return Block(text_of(blank(units[:end]) + units[end:]), language, is_fenced=False)
+    return Block(from_units(blank(units[:end]) + units[end:]), language, is_fenced=False)

@@ -8,7 +8,7 @@ import tree_sitter_javascript
 import tree_sitter_typescript
 from tree_sitter import Language, Node, Parser, Query, QueryCursor, Tree
 
-from aca_node_interpreter.javascript.utf16 import units_of
+from aca_node_interpreter.javascript.units import to_units
 
 
 @functools.cache
@@ -40,7 +40,7 @@ def matches(tree: Tree, language: Language, patterns: str) -> list[tuple[int, di
 
 def is_program(code: str) -> bool:
     """Tell whether the text parses as it is, as JavaScript or as TypeScript."""
-    units = units_of(code)
+    units = to_units(code)
     return any(not parse(units, language()).root_node.has_error for language in (javascript, typescript))
 
 

@@ -15,7 +15,7 @@ from tree_sitter import Node, Tree
 
 from aca_node_interpreter.javascript import grammars, typescript_tree
 from aca_node_interpreter.javascript.prepared import Refusal
-from aca_node_interpreter.javascript.utf16 import blank, has_line_end, line_of, text_of, units_of
+from aca_node_interpreter.javascript.units import blank, from_units, has_line_end, line_of, to_units
 
 
 def erase(code: str, *, hinted: bool = False) -> str | Refusal | None:
@@ -29,7 +29,7 @@ def erase(code: str, *, hinted: bool = False) -> str | Refusal | None:
         JavaScript with the same lines and as many UTF-16 units in each; a refusal; or None where the code does not
         look like TypeScript, so that an error in it is better told about the code as it is.
     """
-    units = units_of(code)
+    units = to_units(code)
     tree = typescript_tree.parse(units)
     is_certain = hinted or _is_surely_typescript(units, tree)
     if tree.root_node.has_error and not is_certain:
@@ -152,7 +152,7 @@ def _erased(units: str, spans: list[_Span]) -> str | Refusal:
     if refused:
         return _refusal(units, refused)
     kept.append(units[position:])
-    return text_of("".join(kept))
+    return from_units("".join(kept))
 
 
 def _refusal(units: str, refused: list[_Span]) -> Refusal:
@@ -163,7 +163,7 @@ def _refusal(units: str, refused: list[_Span]) -> Refusal:
 
 
 def _is_javascript(code: str) -> bool:
-    return not grammars.parse(units_of(code), grammars.javascript()).root_node.has_error
+    return not grammars.parse(to_units(code), grammars.javascript()).root_node.has_error
 
 
 def _is_surely_typescript(units: str, tree: Tree) -> bool:

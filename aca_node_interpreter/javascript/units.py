@@ -7,12 +7,23 @@ import re
 IDENTIFIER_PART = r"[\w$\u200c\u200d\ud800-\udfff]"
 """What an identifier may go on with; halves of characters beyond U+FFFF count, whatever these are."""
 
-_LINE_KEPT = re.compile(r"[^\n\r\u2028\u2029]")
+_INK = re.compile(r"[^\n\r\u2028\u2029\t\v\f]")
+_LINE_END = re.compile(r"\r\n?|[\n\u2028\u2029]")
 
 
 def blank(text: str) -> str:
-    """Return as many spaces, with the line ends kept."""
-    return _LINE_KEPT.sub(" ", text)
+    """Return as many spaces, with line ends and tabs where they were."""
+    return _INK.sub(" ", text)
+
+
+def line_of(units: str, offset: int) -> int:
+    """Return the line, from 1, that an offset is on."""
+    return 1 + sum(1 for _ in _LINE_END.finditer(units, 0, offset))
+
+
+def has_line_end(units: str) -> bool:
+    """Tell whether there is a line end in it."""
+    return _LINE_END.search(units) is not None
 
 
 _BEYOND = re.compile("[\U00010000-\U0010ffff]")

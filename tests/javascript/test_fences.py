@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aca_node_interpreter.javascript.fences import Block, code_of, name_of
-from aca_node_interpreter.javascript.utf16 import units_of
+from aca_node_interpreter.javascript.units import to_units
 
 
 def shown(block: Block) -> str:
@@ -117,7 +117,7 @@ def test_the_code_of_a_fenced_text(name: str) -> None:
     text, expected, language = FENCED[name]
     block = code_of(text)
     assert (shown(block), block.language) == (expected, language)
-    assert len(units_of(block.code)) == len(units_of(text))
+    assert len(to_units(block.code)) == len(to_units(text))
 
 
 @pytest.mark.parametrize("name", CODE)
@@ -162,8 +162,8 @@ MARKDOWN = st.lists(st.sampled_from(_LINES.split("¦")) | st.text(max_size=8), m
 @given(MARKDOWN)
 def test_lines_and_lengths_are_those_of_the_text(text: str) -> None:
     code = code_of(text).code
-    assert len(units_of(code)) == len(units_of(text))
-    for ours, theirs in zip(units_of(code), units_of(text), strict=True):
+    assert len(to_units(code)) == len(to_units(text))
+    for ours, theirs in zip(to_units(code), to_units(text), strict=True):
         assert ours == theirs or (ours in " ;" and theirs not in "\r\n\u2028\u2029")
 
 
@@ -171,7 +171,7 @@ def test_lines_and_lengths_are_those_of_the_text(text: str) -> None:
 def test_what_was_found_is_code_the_next_time(text: str) -> None:
     code = code_of(text).code
     again = code_of(code).code
-    assert len(units_of(again)) == len(units_of(code))
+    assert len(to_units(again)) == len(to_units(code))
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from tests.javascript.kernels import Session
 
 
 def test_it_is_small() -> None:
-    request = {"op": "ask"}
+    request = {"op": "ask", "mark": ""}
     assert len(runtime.first_code("b" * 32, request)) - len(json.dumps(request)) <= 16_000
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from aca_node_interpreter.javascript.prepared import Refusal
 from aca_node_interpreter.javascript.typescript import erase
-from aca_node_interpreter.javascript.utf16 import units_of
+from aca_node_interpreter.javascript.units import to_units
 from tests.javascript import npm_packages
 
 # Each is compared with what Node.js makes of it.
@@ -302,7 +302,7 @@ def test_snippets_are_erased_as_node_erases_them() -> None:
         ours = erase(snippet, hinted=True) or snippet
         assert isinstance(ours, str)
         assert alike(ours) == alike(code)
-        assert len(units_of(ours)) == len(units_of(snippet))
+        assert len(to_units(ours)) == len(to_units(snippet))
 
 
 @pytest.mark.parametrize("code", REFUSED)
@@ -383,7 +383,7 @@ def compare(folder: Path) -> Counter[str]:
                 if code is not None or not isinstance(ours, Refusal):
                     different.append(path)
                 continue
-            mine, theirs = units_of(alike(ours or text)), units_of(alike(code))
+            mine, theirs = to_units(alike(ours or text)), to_units(alike(code))
             changed = [(a, b) for a, b in zip(mine, theirs, strict=True) if a != b] if len(mine) == len(theirs) else []
             if mine == theirs:
                 counts["the same"] += 1
@@ -426,8 +426,8 @@ PIECES = st.sampled_from(_PIECES.split("¦"))
 def test_any_text_is_answered_with_its_own_lines_and_lengths(text: str, hinted: bool) -> None:
     code = erase(text, hinted=hinted)
     if isinstance(code, str):
-        assert len(units_of(code)) == len(units_of(text))
-        for ours, theirs in zip(units_of(code), units_of(text), strict=True):
+        assert len(to_units(code)) == len(to_units(text))
+        for ours, theirs in zip(to_units(code), to_units(text), strict=True):
             assert ours == theirs or (ours in " ;()" and theirs not in "\r\n\u2028\u2029")
 
 
