@@ -161,6 +161,7 @@
       this.anchors = [];
       this.body = request.code;
       this.header = 0;
+      this.shift = 0;
       this.line = undefined;
       // Its code's main part is over, and what that returned has settled.
       this.settled = false;
@@ -462,10 +463,11 @@
 
   // --- from a text to what can be called ---
 
+  const compileModule = uncurry(Module.prototype._compile);
   const importer = new Module(`${DATA}/aca.js`);
   importer._compile("module.exports = (specifier) => import(specifier);", `${DATA}/aca.js`);
   const importModule = importer.exports;
-  const importModuleDynamically = constants.USE_MAIN_CONTEXT_DEFAULT_LOADER || importModule;
+  const importModuleDynamically = constants.USE_MAIN_CONTEXT_DEFAULT_LOADER;
 
   function newScript(run, source, columnOffset) {
     return new Script(source, { __proto__: null, filename: run.file, columnOffset, importModuleDynamically });
@@ -540,7 +542,7 @@
       `${strict ? '"use strict";' : ""}${starts}${own}(${pairs});`;
     run.header = header.length;
     applyEdits(run);
-    const outer = runScript(newScript(run, `${header}${run.body}\n}})`, -header.length));
+    const outer = evaluate(run, `${header}${run.body}\n}})`);
     return () => {
       const hook = function (name) {
         if (typeof name === "string") return published[name].get();
@@ -556,6 +558,14 @@
       const own = newModule(run);
       return apply(body, own.exports, [own.exports, own.require, own, run.file, DATA]);
     };
+  }
+
+  function evaluate(run, source) {
+    if (importModuleDynamically) return runScript(newScript(run, source, -run.header));
+    // Before Node.js 20.12 only what is compiled as a module may import; its columns can't be moved.
+    const start = "return";
+    run.shift = run.header += start.length;
+    return compileModule(new Module(run.file), start + source, run.file);
   }
 
   function newModule(run) {
@@ -669,7 +679,8 @@
       if (!exec(/^ +at /, line) || exec(/\(?node:|evalmachine\.|\[eval/, line)) continue;
       const place = exec(/^(.*)\/mnt\/data\/cell_(\d+)\.js:(\d+):(-?\d+)(.*)$/, line);
       if (place) {
-        const at = textPlace(cells[place[2]], +place[3], +place[4]);
+        const shift = cells[place[2]] && place[3] === "1" ? cells[place[2]].shift : 0;
+        const at = textPlace(cells[place[2]], +place[3], +place[4] - shift);
         // Our own part of the first line.
         if (!at) continue;
         line = `${place[1]}/mnt/data/cell_${place[2]}.js:${at.line}:${at.column}${place[5]}`;

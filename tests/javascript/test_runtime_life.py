@@ -45,7 +45,7 @@ def test_exit_ends_the_run_and_not_the_session(session: Session) -> None:
         ("try { process.exit(5) } finally { process.exit(6) }", 5),
         ("Promise.resolve().then(() => process.exit(7))", 7),
         ("setTimeout(() => process.exit(8), 10); setTimeout(() => console.log('never'), 50)", 8),
-        ("setInterval(() => console.log('tick'), 5); setImmediate(() => process.exit(8))", 8),
+        ("setInterval(() => console.log('tick'), 500); setImmediate(() => process.exit(8))", 8),
         ("process.on('exit', () => process.exit(9))", 9),
         ("process.nextTick(() => process.exit(10)); setImmediate(() => console.log('never'))", 10),
         ("process.exit(11); console.log('never')", 11),
