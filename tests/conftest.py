@@ -13,8 +13,8 @@ import pytest
 from aca_node_interpreter import LocalPool, NodeSessionsCodeExecutor
 from tests.clients import CLIENTS
 from tests.engine import Engine
-from tests.machine import unavailable, why_no_sandbox
-from tests.nel_pool import NelPool, install_nel
+from tests.machine import npm_install, unavailable, why_no_sandbox
+from tests.nel_pool import NEL, NelPool
 
 SHARED = Path(__file__).parents[2] / "shared"
 
@@ -59,7 +59,7 @@ def pool(isolation: Any) -> Iterator[LocalPool]:
 @pytest.fixture(scope="session")
 def nel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of genuine nel, installed for this run of the tests only."""
-    return install_nel(tmp_path_factory.mktemp("nel"))
+    return npm_install(tmp_path_factory.mktemp("nel"), NEL) / "nel"
 
 
 def make_engine(request: pytest.FixtureRequest, **options: Any) -> Engine:

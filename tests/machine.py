@@ -12,6 +12,7 @@ import pytest
 
 from aca_node_interpreter import LocalPool
 from aca_node_interpreter.errors import LocalPoolError
+from aca_node_interpreter.local.node import find_node
 
 
 def unavailable(reason: str) -> NoReturn:
@@ -32,8 +33,18 @@ def why_no_sandbox() -> str:
         return str(error)
 
 
+def npm_install(folder: Path, *packages: str) -> Path:
+    """Install npm packages below a folder, without running their scripts; gives the folder that they are in."""
+    node = find_node()
+    if node.npm_cli is None:
+        unavailable("there is no npm")
+    options = ["--ignore-scripts", "--no-audit", "--no-fund", "--no-update-notifier"]
+    install([node.executable, node.npm_cli, "install", "--prefix", folder, *options, *packages])
+    return folder / "node_modules"
+
+
 def install(command: list[str | Path]) -> None:
     """Run an installer; without its registry there is nothing to test with."""
-    done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=400, check=False)
     if done.returncode != 0:
         unavailable(f"{command[0]} can't install: {done.stderr.strip()[-300:]}")

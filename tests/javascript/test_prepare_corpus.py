@@ -17,7 +17,7 @@ from aca_node_interpreter.javascript.prepare import prepare_code
 from aca_node_interpreter.local.node import find_node
 from tests.conftest import SHARED
 from tests.javascript.oracle import SCRIPT, Oracle, identifiers, wire
-from tests.machine import unavailable
+from tests.machine import npm_install, unavailable
 
 PROBLEMS = SHARED / "data" / "humaneval_js.jsonl.gz"
 SAMPLE = [
@@ -65,7 +65,7 @@ def test_every_solution_of_humaneval_prints_the_same(oracle: Oracle) -> None:
         unavailable("the HumanEval problems are not part of the project, and are not on this machine")
     problems = [json.loads(line) for line in gzip.decompress(PROBLEMS.read_bytes()).splitlines()]
     # One of them needs it.
-    install(oracle.folder, ["js-md5"])
+    npm_install(oracle.folder, "js-md5")
     different = {}
     for problem in problems:
         code = problem["prompt"] + problem["canonical_solution"] + problem["test"]
@@ -78,16 +78,10 @@ def test_every_solution_of_humaneval_prints_the_same(oracle: Oracle) -> None:
     assert len(problems) == 164
 
 
-def install(folder: Path, packages: list[str]) -> list[Path]:
+def files_of(folder: Path, packages: list[str]) -> list[Path]:
     """Install packages and return their files of JavaScript."""
-    node = find_node(None)
-    command = [str(node.executable), str(node.npm_cli)] if node.npm_cli else ["npm"]
-    arguments = ["install", "--no-audit", "--no-fund", "--ignore-scripts", "--prefix", str(folder), *packages]
-    ended = subprocess.run([*command, *arguments], capture_output=True, text=True, timeout=400)
-    if ended.returncode:
-        unavailable(f"npm installs nothing here: {ended.stderr[-300:]}")
     kinds = {".js", ".mjs", ".cjs"}
-    return sorted(file for file in (folder / "node_modules").rglob("*") if file.suffix in kinds and file.is_file())
+    return sorted(file for file in npm_install(folder, *packages).rglob("*") if file.suffix in kinds and file.is_file())
 
 
 def kind_of(oracle: Oracle, code: str) -> str | None:
@@ -173,14 +167,14 @@ def last_line(stderr: str) -> str:
 
 
 def test_files_of_packages_compile_and_declare_the_same(oracle: Oracle, tmp_path: Path) -> None:
-    files = install(tmp_path, SAMPLE)
+    files = files_of(tmp_path, SAMPLE)
     print(len(files), check_files(oracle, files[:: max(1, len(files) // 60)]))
 
 
 @pytest.mark.long
 @pytest.mark.timeout(1800)
 def test_all_files_of_many_packages_compile_and_declare_the_same(oracle: Oracle, tmp_path: Path) -> None:
-    files = install(tmp_path, PACKAGES)
+    files = files_of(tmp_path, PACKAGES)
     seen = check_files(oracle, files)
     print(len(files), seen)
     assert seen["same, script"] > 1000
@@ -190,7 +184,7 @@ def test_all_files_of_many_packages_compile_and_declare_the_same(oracle: Oracle,
 @pytest.mark.long
 @pytest.mark.timeout(1800)
 def test_files_of_packages_run_the_same(tmp_path: Path) -> None:
-    files = install(tmp_path, PACKAGES)
+    files = files_of(tmp_path, PACKAGES)
     chosen = [file for file in files if file.stat().st_size < LARGEST][:: max(1, len(files) // 400)]
     seen = check_runs(chosen, tmp_path)
     print(len(chosen), seen)

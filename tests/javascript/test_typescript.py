@@ -15,6 +15,7 @@ from aca_node_interpreter.javascript.prepared import Refusal
 from aca_node_interpreter.javascript.typescript import erase
 from aca_node_interpreter.javascript.units import to_units
 from tests.javascript import npm_packages
+from tests.machine import npm_install
 
 # Each is compared with what Node.js makes of it.
 AS_NODE = (
@@ -402,14 +403,14 @@ def compare(folder: Path) -> Counter[str]:
 
 
 def test_packages_are_erased_as_node_erases_them(tmp_path: Path) -> None:
-    counts = compare(npm_packages.install(npm_packages.TYPESCRIPT, tmp_path))
+    counts = compare(npm_install(tmp_path, *npm_packages.TYPESCRIPT))
     assert counts["the same"] > 250
 
 
 @pytest.mark.long
 @pytest.mark.timeout(600)
 def test_more_packages_are_erased_as_node_erases_them(tmp_path: Path) -> None:
-    counts = compare(npm_packages.install(npm_packages.MORE_TYPESCRIPT, tmp_path))
+    counts = compare(npm_install(tmp_path, *npm_packages.MORE_TYPESCRIPT))
     assert counts["the same"] > 2_000
 
 
