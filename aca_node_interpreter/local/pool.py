@@ -136,7 +136,7 @@ class SessionPool:
             if self._refilling is not None:
                 self._refilling.cancel()
             self._refilling = asyncio.get_running_loop().call_later(_REFILL_SECONDS, self._refill)
-        session.accessed = time.time()
+        session.touch()
         return session
 
     async def delete(self, identifier: str) -> None:
@@ -174,11 +174,10 @@ class SessionPool:
 
     async def _expire(self) -> None:
         while True:
-            now = time.time()
             for identifier, session in list(self._sessions.items()):
                 if session.running:
-                    session.accessed = now
-                elif session.accessed + self.cooldown <= now:
+                    session.touch()
+                elif session.idle >= self.cooldown:
                     # At once, so that nobody is given a session that is about to end.
                     self._keep(self._sessions.pop(identifier).close(), self._endings)
             await asyncio.sleep(min(1.0, self.cooldown / 4))

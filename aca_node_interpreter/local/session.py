@@ -30,6 +30,7 @@ class Session:
     created: float = field(default_factory=time.time)
     """Seconds since the epoch."""
     accessed: float = field(default_factory=time.time)
+    """Seconds since the epoch. What is told to callers; idleness is counted by a clock that nobody sets."""
     executions: Executions = field(default_factory=Executions)
     running: int = 0
     """Runs that are under way or queued; the session is not idle before they end."""
@@ -38,8 +39,18 @@ class Session:
     def __post_init__(self) -> None:
         make_directories(self.directory)
         self.files = DataDirectory(self.directory / "data")
+        self._touched = time.monotonic()
         self._lock = asyncio.Lock()
         self._starting: asyncio.Task[Kernel] | None = None
+
+    def touch(self) -> None:
+        """Note that the session is in use."""
+        self.accessed, self._touched = time.time(), time.monotonic()
+
+    @property
+    def idle(self) -> float:
+        """Seconds since the session was in use."""
+        return time.monotonic() - self._touched
 
     async def kernel(self) -> Kernel:
         """Give the session's live process, started when there is none."""
@@ -101,7 +112,7 @@ class Session:
             raise
         finally:
             self.running -= 1
-            self.accessed = time.time()
+            self.touch()
 
     async def warm(self) -> None:
         """Start the process and run a little in it, which compiles much of what every run needs; no use of the session.

@@ -10,7 +10,9 @@ from datetime import datetime
 from typing import Any
 
 import httpx
+import pytest
 
+from aca_node_interpreter import SessionPoolClient
 from aca_node_interpreter.local import LocalPool
 from tests.local.remote import NEWEST, Remote, http_client
 
@@ -134,3 +136,16 @@ def test_one_identifier_asked_for_at_once_is_one_session(remote: Remote) -> None
     with concurrent.futures.ThreadPoolExecutor(8) as threads:
         list(threads.map(lambda _: remote.value("globalThis.count = (globalThis.count || 0) + 1"), range(8)))
     assert remote.value("count") == "8"
+
+
+def test_a_clock_that_is_set_ends_no_session(monkeypatch: pytest.MonkeyPatch, isolation: Any) -> None:
+    with (
+        LocalPool(isolation=isolation, cooldown=60) as pool,
+        SessionPoolClient(pool.endpoint, token=pool.token) as client,
+    ):
+        client.execute("var kept = 1")
+        # The pool looks at least once a second.
+        real = time.time
+        monkeypatch.setattr(time, "time", lambda: real() + 3600)
+        time.sleep(1.5)
+        assert client.execute("kept").result == "1"
