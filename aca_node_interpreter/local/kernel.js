@@ -305,16 +305,15 @@
       set(root, "$$done$$", bound($$.done));
       if (typeof root.$$mimer$$ !== "function") set(root, "$$mimer$$", defaultMimer);
       for (const name of ["mime", "html", "svg", "png", "jpeg"]) {
-        hide(`$$${name}$$`, { set: $$[name] });
+        hide(`$$${name}$$`, undefined, $$[name]);
       }
-      hide("$$async$$", {
-        get: bound(function () {
-          return waiting;
-        }),
-        set: bound(function (value) {
-          waiting = !!value;
-        }),
+      const getWaiting = bound(function () {
+        return waiting;
       });
+      const setWaiting = bound(function (value) {
+        waiting = !!value;
+      });
+      hide("$$async$$", getWaiting, setWaiting);
     }
 
     function run(code) {
@@ -343,9 +342,9 @@
     set(target, name, value);
   }
 
-  function hide(name, accessors) {
+  function hide(name, get, set) {
     deleteProperty(root, name);
-    defineProperty(root, name, { ...accessors, configurable: true, enumerable: false });
+    defineProperty(root, name, { get, set, configurable: true, enumerable: false });
   }
 
   // --- frames in ---
