@@ -53,9 +53,8 @@ def _pieces(body: Any) -> Iterator[str]:
         yield _encode(body)
 
 
-def _encode(body: Any) -> str:
-    # Only ASCII leaves: so a lone surrogate in a run's output is harmless.
-    return json.dumps(body, ensure_ascii=True, separators=(",", ":"))
+# Only ASCII leaves: so a lone surrogate in a run's output is harmless.
+_encode = json.JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode
 
 
 def encode_list(body: dict[str, Any]) -> str:

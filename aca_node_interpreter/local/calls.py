@@ -74,9 +74,9 @@ class Call:
             result = await self._run(session, wish, execution)
             headers = timing.headers(session.guid, result)
         if wish.is_asynchronous or self._newest:
-            query = {"api-version": self._version, "identifier": session.identifier}
             path = f"{self._found.prefix}/executions/{quote(execution.name, safe='')}"
-            location = f"{self._endpoint}{path}?{urlencode(query)}"
+            query = f"api-version={self._version}&identifier={quote(session.identifier, safe='')}"
+            location = f"{self._endpoint}{path}?{query}"
             headers |= {"operation-id": execution.name, "operation-location": location}
         status = 200 if self._newest else 202
         return json_response(_shape(session, execution), status=status, headers=headers)

@@ -87,15 +87,19 @@ _UNUSED: dict[str, type] = {
 
 
 def _parse(body: bytes) -> Any:
-    def refuse(constant: str) -> NoReturn:
-        raise ValueError(f"{constant} is not JSON")
-
     try:
-        return json.loads(body, parse_constant=refuse)
+        return _DECODER.decode(body.decode(json.detect_encoding(body), "surrogatepass"))
     except RecursionError:
         raise MalformedJsonError("The JSON value is nested too deeply.") from None
     except ValueError as error:
         raise MalformedJsonError(f"The JSON value could not be read: {error}") from None
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is not JSON")
+
+
+_DECODER = json.JSONDecoder(parse_constant=_refuse)
 
 
 def _object(value: Any) -> dict[str, Any]:

@@ -43,7 +43,7 @@ def decode_object(payload: bytes) -> dict[str, Any]:
     if _parts(payload) > MAX_PARTS and _parts(_outside_strings(payload)) > MAX_PARTS:
         raise FrameError("a payload has too many parts")
     try:
-        message = json.loads(payload, parse_constant=_refuse, parse_int=_parse_int)
+        message = _DECODER.decode(payload.decode())
     except (ValueError, RecursionError) as error:
         raise FrameError("a payload is not JSON") from error
     if not isinstance(message, dict):
@@ -70,6 +70,9 @@ def _parse_int(digits: str) -> int | float:
 
 def _refuse(constant: str) -> NoReturn:
     raise FrameError(f"{constant} is not JSON")
+
+
+_DECODER = json.JSONDecoder(parse_constant=_refuse, parse_int=_parse_int)
 
 
 class FrameReader:

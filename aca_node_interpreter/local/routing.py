@@ -43,6 +43,8 @@ _ROUTES: tuple[tuple[str, str, str], ...] = (
     ("DELETE", f"{INSPECTOR}/files/{{name}}", "delete_file"),
 )
 
+_PATTERNS = tuple((method, pattern.lower().split("/"), call) for method, pattern, call in _ROUTES)
+
 _PREFIX = ("subscriptions", None, "resourceGroups", None, "sessionPools", None)
 
 
@@ -70,12 +72,12 @@ def match(method: str, raw_path: str) -> Match | None:
         prefix = "/" + "/".join(parts[: len(_PREFIX)])
         parts = parts[len(_PREFIX) :]
     allowed = []
-    for known_method, pattern, call in _ROUTES:
-        name = _match_parts(pattern.split("/"), parts)
+    for known_method, pattern, call in _PATTERNS:
+        name = _match_parts(pattern, parts)
         if name is None:
             continue
         if method == known_method:
-            return Match(call, name, prefix, is_looking=pattern.startswith(INSPECTOR))
+            return Match(call, name, prefix, is_looking=pattern[0] == INSPECTOR)
         allowed.append(known_method)
     return Match(allowed=tuple(dict.fromkeys(allowed)), prefix=prefix) if allowed else None
 
@@ -90,6 +92,6 @@ def _match_parts(pattern: list[str], parts: list[str]) -> str | None:
             name = unquote(part, errors="surrogateescape")
             if not name:
                 return None
-        elif known.lower() != part.lower():
+        elif known != part.lower():
             return None
     return name

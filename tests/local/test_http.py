@@ -189,6 +189,13 @@ def test_a_body_over_the_limit_is_refused(remote: Remote) -> None:
     assert remote.call("POST", "/executions", version=NEWEST, content=b" " * (65 << 20)).status_code == 413
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32-be"])
+def test_json_is_read_in_any_of_its_encodings(remote: Remote, encoding: str) -> None:
+    body = '{"code": "\'ä\' + 1"}'.encode(encoding)
+    answer = remote.call("POST", "/executions", version=NEWEST, content=body).json()
+    assert answer["result"]["executionResult"] == "'ä1'"
+
+
 @pytest.mark.parametrize("identifier", [None, "", "abc", "x" * 129, "with space", "umläut", "new\nline", "back\\slash"])
 def test_identifiers_outside_the_rule_are_refused(http: httpx.Client, identifier: str | None) -> None:
     params = {"api-version": NEWEST, **({} if identifier is None else {"identifier": identifier})}
