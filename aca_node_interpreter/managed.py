@@ -45,6 +45,10 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 2.0
 _SENDINGS, _QUESTIONS, _FETCHES = 6, 6, 6
 
 
+def _new_boot() -> str:
+    return secrets.token_hex(16)
+
+
 @dataclass(frozen=True)
 class Answered:
     """The runtime's whole answer to a run."""
@@ -91,7 +95,7 @@ class Runtime:
 
     calls: SessionCalls
     is_new: bool
-    boot: str = field(default_factory=secrets.token_hex, init=False, repr=False)
+    boot: str = field(default_factory=_new_boot, init=False, repr=False)
     is_installed: bool = field(default=False, init=False)
     has_run: bool = field(default=False, init=False)
     _pending: str = field(default="", init=False)
@@ -101,7 +105,7 @@ class Runtime:
 
     def forget(self) -> None:
         """Note that the runtime is gone; the next run installs one."""
-        self.boot, self.is_installed = secrets.token_hex(), False
+        self.boot, self.is_installed = _new_boot(), False
 
     def run(self, prepared: Prepared, seconds: float, *, cell: int, seen: Sequence[str] = ()) -> Flow[Reply]:
         """Run code once, and bring all of its answer.

@@ -112,7 +112,7 @@
   function whenSettled(value, onValue, onError) {
     const promise = new Promise((resolve) => resolve(value));
     defineProperty(promise, "constructor", { __proto__: null, value: undefined });
-    then(promise, onValue, onError);
+    return then(promise, onValue, onError);
   }
 
   // V8's watchdog stops only what a script calls: this one calls `__aca()`, which does the task.
@@ -998,7 +998,7 @@
     try {
       withLimit(run.left, () => {
         // A module's body is a job of the promises' queue, so their jobs come before `nextTick`'s.
-        if (run.request.module) whenSettled(undefined, () => attemptMain(run, start));
+        if (run.request.module) whenSettled(whenSettled(undefined, start), undefined, (error) => mainFailed(run, error));
         else start();
         runTicks();
       });
@@ -1010,14 +1010,6 @@
       throw STOP;
     }
     wait(run);
-  }
-
-  function attemptMain(run, start) {
-    try {
-      start();
-    } catch (error) {
-      mainFailed(run, error);
-    }
   }
 
   function mainOver(run, value) {
@@ -1176,7 +1168,7 @@
   }
 
   function pendingPromise(run) {
-    const message = "The code awaits a promise that nothing can settle any more.";
+    const message = "The code awaits a promise that nothing can settle.";
     const about = { __proto__: null, name: "PendingPromise", message, cell: run.cell };
     const lines = splitLines(run.request.code);
     for (let i = 0; i < lines.length; i++) {

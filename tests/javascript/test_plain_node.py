@@ -94,11 +94,18 @@ def compare(session: NodeSessionsCodeExecutor, folder: Path, code: str, kind: st
         assert run.execution.stderr == err
 
 
+BOTH_WHERE_THERE_IS_TIME = pytest.mark.parametrize(
+    "engine", ["embedded", pytest.param("nel", marks=pytest.mark.long)], indirect=True, scope="module"
+)
+
+
+@BOTH_WHERE_THERE_IS_TIME
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_a_script(session: NodeSessionsCodeExecutor, folder: Path, name: str) -> None:
     compare(session, folder, SCRIPTS[name], "cjs")
 
 
+@BOTH_WHERE_THERE_IS_TIME
 @pytest.mark.parametrize("name", MODULES)
 def test_a_module(session: NodeSessionsCodeExecutor, folder: Path, name: str) -> None:
     compare(session, folder, MODULES[name], "mjs")
