@@ -14,6 +14,7 @@ import secrets
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from . import output
@@ -26,7 +27,7 @@ from .errors import (
     ServiceUnreachableError,
     SessionLostError,
 )
-from .flow import Download, Flow, Sleep
+from .flow import Compute, Download, Flow, Sleep
 from .javascript import runtime
 from .javascript.envelope import MAX_RECORD_BYTES, Envelope, Manifest, Record, split
 from .javascript.prepared import Prepared
@@ -60,6 +61,8 @@ class Answered:
     """What the service said, unless its answer was lost and the runtime was asked again."""
     was_repeated: bool = False
     """Whether the code was sent twice as the session's first, because of the first sending nothing was found."""
+    is_elsewhere: bool = False
+    """Whether the session was lost before, and somebody else put a runtime into the one that took its place."""
 
 
 @dataclass(frozen=True)
@@ -100,12 +103,13 @@ class Runtime:
     has_run: bool = field(default=False, init=False)
     _pending: str = field(default="", init=False)
     """The id of a run of which nobody has the answer yet."""
-    _unread: str = field(default="", init=False)
-    """The id of an earlier one: its caller went away before it came."""
+    _unread: list[str] = field(default_factory=list, init=False)
+    """The ids of earlier ones: their callers went away before it came."""
 
     def forget(self) -> None:
         """Note that the runtime is gone; the next run installs one."""
-        self.boot, self.is_installed = _new_boot(), False
+        self.boot, self.is_installed, self._pending = _new_boot(), False, ""
+        self._unread.clear()
 
     def run(self, prepared: Prepared, seconds: float, *, cell: int, seen: Sequence[str] = ()) -> Flow[Reply]:
         """Run code once, and bring all of its answer.
@@ -123,7 +127,9 @@ class Runtime:
         """
         limit = min(seconds, MAX_RUN_SECONDS - _MARGIN)
         deadline = time.monotonic() + limit + _PATIENCE
-        self._unread, self._pending = self._pending, secrets.token_hex(8)
+        if self._pending:
+            self._unread.append(self._pending)
+        self._pending = secrets.token_hex(8)
         was_repeated = False
         for _ in range(_SENDINGS):
             is_first = not self.is_installed
@@ -135,6 +141,9 @@ class Runtime:
                 execution = yield self.calls.execute(code, timeout=math.ceil(limit) + _MARGIN)
             except AcaNodeError as error:
                 if not _leaves_doubt(error):
+                    self._pending = ""
+                    if was_repeated:
+                        raise _untold(None) from error
                     raise
                 doubt = error
             printed, envelope = ("", None) if execution is None else split(execution.stdout, mark)
@@ -149,42 +158,55 @@ class Runtime:
                     self.forget()
                     timed_out = output.TIMEOUT_WORDS in execution.stderr
                     return Died(_without_signs(execution, mark)) if installed or timed_out else NoRuntime(execution)
-                if is_first and self.is_new and not self.has_run:
+                if is_first and self.is_new and not self.has_run and not was_repeated:
                     was_repeated = True
                     continue
                 self.forget()
                 raise SessionLostError() from doubt
+            is_elsewhere = self._met(envelope, is_first)
             if envelope.state == "never":
+                self._pending = ""
+                if is_elsewhere:
+                    raise SessionLostError() from doubt
                 self._pending = secrets.token_hex(8)
-                self._is_there(envelope, is_first)
                 continue
-            self._is_there(envelope, is_first)
             answer = yield from self._whole(envelope, execution, printed, mark, deadline)
             self._pending = ""
-            return replace(answer, was_repeated=was_repeated)
+            return replace(answer, was_repeated=was_repeated, is_elsewhere=is_elsewhere)
+        self._pending = ""
+        if was_repeated:
+            raise _untold(None) from doubt
         raise ServiceUnreachableError(
             "The session pool loses what it is sent; the code did not run.", ran=False
         ) from doubt
 
     def unread(self) -> Flow[Manifest]:
-        """Tell what an earlier run did to files whose answer nobody took, because its caller went away."""
-        run_id, self._unread = self._unread, ""
-        if not run_id:
+        """Tell what the earliest run did to files of those whose answer nobody took, because the caller went away."""
+        if not self._unread:
             return Manifest()
-        mark = _new_mark()
+        run_id, deadline = self._unread[0], time.monotonic() + _ASK_SECONDS
         try:
-            execution = yield self._question(runtime.ask_request(mark=mark, run_id=run_id, wait=0))
+            envelope = yield from self._asked(run_id, deadline, None)
+            if envelope.state == "file":
+                envelope = (yield from self._record(run_id, envelope, deadline)).envelope
         except AcaNodeError:
-            return Manifest()
-        envelope = split(execution.stdout, mark)[1]
-        return Manifest() if envelope is None else envelope.files
+            envelope = Envelope("never")
+        # Not before: whoever asked may have gone away, too.
+        self._unread = self._unread[1:]
+        return envelope.files
 
-    def _is_there(self, envelope: Envelope, is_first: bool) -> None:
-        """Take note of a runtime that answered; in a session that others use it may be an older one."""
-        if envelope.boot != self.boot and not (is_first and not self.is_new):
-            self.forget()
-            raise SessionLostError()
+    @property
+    def has_unread(self) -> bool:
+        """Whether there are runs whose answer nobody took."""
+        return bool(self._unread)
+
+    def _met(self, envelope: Envelope, is_first: bool) -> bool:
+        """Take note of a runtime that answered, and tell whether it is one that took the place of what was known."""
+        # In a session that others use it may have been there.
+        may_be_older = is_first and (not self.is_new or envelope.state != "never")
+        is_elsewhere = envelope.boot != self.boot and not may_be_older
         self.boot, self.is_installed, self.has_run = envelope.boot, True, True
+        return is_elsewhere
 
     def _whole(
         self,
@@ -199,14 +221,14 @@ class Runtime:
         stderr = "" if execution is None else execution.stderr
         is_whole = envelope.state == "done" and (envelope.out, envelope.err) == (_size(stdout), _size(stderr))
         if not is_whole:
-            record = yield from self._record(envelope, deadline)
+            record = yield from self._record(self._pending, envelope, deadline)
             envelope, stdout, stderr = record.envelope, record.stdout, record.stderr
         return Answered(envelope, stdout, stderr, execution)
 
     def _asked(
-        self, run_id: str, deadline: float, doubt: AcaNodeError | None, *, whole: bool = False
+        self, run_id: str, deadline: float, doubt: AcaNodeError | None, *, whole: bool = False, ran: bool | None = None
     ) -> Flow[Envelope]:
-        """Ask for a run until the runtime, or what is left of the session, has an answer."""
+        """Ask for a run until the runtime, or what is left of the session, has an answer; `ran` is what is known."""
         pause, unanswered, heard = _FIRST_PAUSE, 0, time.monotonic()
         while True:
             mark = _new_mark()
@@ -215,7 +237,8 @@ class Runtime:
                 execution = yield self._question(runtime.fetch_request(mark=mark, run_id=run_id) if whole else ask)
             except AcaNodeError as error:
                 if not _may_pass(error):
-                    raise
+                    # What came of the question is not what came of the code.
+                    raise _untold(ran) from error
                 doubt = error
             else:
                 heard = time.monotonic()
@@ -226,9 +249,7 @@ class Runtime:
                 elif envelope.state != "running":
                     return envelope
             if time.monotonic() > min(deadline, heard + _PATIENCE) or unanswered >= _QUESTIONS:
-                raise ServiceUnreachableError(
-                    "The session pool did not tell what became of the code: it may have run.", ran=None
-                ) from doubt
+                raise _untold(ran) from doubt
             yield Sleep(pause)
             pause = min(pause * 2, _LONGEST_PAUSE)
 
@@ -237,25 +258,28 @@ class Runtime:
         operation = self.calls.execute(runtime.later_code(request), timeout=_ASK_SECONDS + _MARGIN)
         return replace(operation, replayable=True, runs_code=False, wait=_ASK_WAIT)
 
-    def _record(self, envelope: Envelope, deadline: float) -> Flow[Record]:
+    def _record(self, run_id: str, envelope: Envelope, deadline: float) -> Flow[Record]:
         """Fetch all of a run from the file that the runtime writes for it."""
         problem: AcaNodeError | None = None
         for _ in range(_FETCHES):
             if envelope.file is None:
-                envelope = yield from self._asked(self._pending, deadline, problem, whole=True)
+                envelope = yield from self._asked(run_id, deadline, problem, whole=True, ran=True)
             if envelope.file is None:
                 break
             name, size, sha256 = envelope.file
             try:
                 content = yield from self._fetched(name, size)
-                if hashlib.sha256(content).hexdigest() == sha256:
-                    record = Record.parse(content)
+                record: Record | None = yield Compute(partial(_record_of, content, sha256))
+                if record is not None:
                     return replace(record, envelope=replace(record.envelope, boot=envelope.boot))
             except AcaNodeError as error:
                 problem = error
             envelope = replace(envelope, file=None)
-        self.forget()
-        raise SessionLostError(ran=True) from problem
+        if envelope.state in ("none", "never"):
+            self.forget()
+            raise SessionLostError(ran=True) from problem
+        # The session is there, so what it has is not lost.
+        raise _untold(True) from problem
 
     def _fetched(self, name: str, size: int) -> Flow[bytes]:
         if size > MAX_RECORD_BYTES:
@@ -263,6 +287,16 @@ class Runtime:
         buffer = BoundedBuffer(size)
         yield Download(self.calls.download_file(name), buffer)
         return buffer.content
+
+
+def _record_of(content: bytes, sha256: str) -> Record | None:
+    return Record.parse(content) if hashlib.sha256(content).hexdigest() == sha256 else None
+
+
+def _untold(ran: bool | None) -> ServiceUnreachableError:
+    if ran:
+        return ServiceUnreachableError("The code ran, but what came of it could not be fetched.", ran=True)
+    return ServiceUnreachableError("The session pool did not tell what became of the code: it may have run.", ran=None)
 
 
 def _leaves_doubt(error: AcaNodeError) -> bool:

@@ -14,7 +14,7 @@ from typing import Literal
 from . import packages as npm
 from .artifacts import ArtifactDirectory, printable
 from .collecting import Version, collect, may_be_artifact, versions
-from .errors import AcaNodeError
+from .errors import AcaNodeError, SessionLostError
 from .flow import Compute, Flow
 from .javascript.envelope import Manifest
 from .javascript.prepare import prepare
@@ -74,6 +74,8 @@ class Session:
     _uploads: dict[str, Callable[[], Operation[RemoteFile]]] = field(default_factory=dict, init=False)
     _has_packages: bool = field(default=False, init=False)
     _was_lost: bool = field(default=False, init=False)
+    _notes: list[str] = field(default_factory=list, init=False)
+    """What the next result tells of the session."""
 
     def __post_init__(self, is_new: bool) -> None:
         self._runtime = Runtime(self.calls, is_new)
@@ -106,6 +108,8 @@ class Session:
             if isinstance(prepared, Refusal):
                 return refused(prepared.message, limit)
             outcome = yield from self._run_managed(text, prepared, timeout, saved_in)
+        notes, self._notes = self._notes, []
+        outcome = replace(outcome, notes=(*outcome.notes, *notes))
         run: Run = yield Compute(lambda: finished(outcome, saved_in, limit))
         return run
 
@@ -129,41 +133,55 @@ class Session:
         return outcome
 
     def _run_managed(self, text: str, prepared: Prepared, timeout: float, saved_in: ArtifactDirectory) -> Flow[Outcome]:
-        notes: list[str] = []
         self.was_used = True
-        if self._was_lost:
-            notes += yield from self._restored()
-        if self.packages and not self._has_packages:
-            yield from self._install_packages()
+        yield from self._made_ready()
         self._runs += 1
         reply = yield from self._ask(prepared, timeout)
         if isinstance(reply, Recycled):
-            notes.append((yield from self._lost()))
-            notes += yield from self._restored()
-            if self.packages:
-                yield from self._install_packages()
+            yield from self._lost()
+            yield from self._made_ready()
             reply = yield from self._ask(prepared, timeout)
         if isinstance(reply, (NoRuntime, Recycled)):
             _log.warning("%s", _FELL_BACK)
             self.mode = "raw"
-            outcome = yield from self._run_raw(text, timeout, saved_in)
-            return _with_notes(outcome, [*notes, _FELL_BACK])
+            self._notes.append(_FELL_BACK)
+            return (yield from self._run_raw(text, timeout, saved_in))
         if isinstance(reply, Died):
-            return _with_notes((yield from self._dead(reply, saved_in)), notes)
-        if reply.was_repeated:
-            notes.append(_REPEATED)
+            return (yield from self._dead(reply, saved_in))
+        files = reply.envelope.files
         self._seen.clear()
-        self._owe((yield from self._runtime.unread()))
+        # First of all, since whoever waits may go away at any step.
+        self._owe(files)
+        if reply.was_repeated:
+            self._notes.append(_REPEATED)
+        if reply.is_elsewhere:
+            yield from self._missed()
+        while self._runtime.has_unread:
+            self._owe((yield from self._runtime.unread()))
+            self._owe(files)
         outcome = outcome_of(reply, self._runs)
-        return _with_notes((yield from self._with_files(outcome, reply.envelope.files, saved_in)), notes)
+        return (yield from self._with_files(outcome, files, saved_in))
+
+    def _made_ready(self) -> Flow[None]:
+        """Give the session what every run is to find."""
+        if self._was_lost:
+            yield from self._restored()
+        if self.packages and not self._has_packages:
+            yield from self._install_packages()
 
     def _ask(self, prepared: Prepared, seconds: float) -> Flow[Reply]:
-        return self._runtime.run(prepared, seconds, cell=self._runs, seen=tuple(self._seen))
+        try:
+            return (yield from self._runtime.run(prepared, seconds, cell=self._runs, seen=tuple(self._seen)))
+        except SessionLostError:
+            self._was_lost = True
+            raise
 
     def _owe(self, manifest: Manifest) -> None:
         """Note the files that a run made."""
         for path in manifest.deleted:
             self._owed.pop(path, None)
+            if self._known is not None:
+                self._known.pop(path, None)
         self._owed |= {file.path: file for file in manifest.changed if may_be_artifact(file)}
 
     def _with_files(self, outcome: Outcome, manifest: Manifest, saved_in: ArtifactDirectory) -> Flow[Outcome]:
@@ -186,35 +204,42 @@ class Session:
         outcome, self._known = yield from collected(
             self.calls, self._known, reply.execution, saved_in, self.limits.artifacts
         )
-        return _with_notes(replace(outcome, mode="managed"), [_ENDED])
+        self._notes.append(_ENDED)
+        return replace(outcome, mode="managed")
 
-    def _lost(self) -> Flow[str]:
-        """Find out what was lost with a session that has no runtime any more."""
+    def _lost(self) -> Flow[None]:
+        """Note that the session has no runtime any more."""
         self._runtime.forget()
+        yield from self._missed()
+
+    def _missed(self) -> Flow[None]:
+        """Find out what was lost with a session, for the next result."""
         self._was_lost = True
         try:
             there = versions((yield from listing(self.calls)))
         except AcaNodeError:
-            return _LOST
-        gone = sorted((self._known or {}).keys() - there.keys())
+            self._notes.append(_LOST)
+            return
+        gone = (self._known or {}).keys() - there.keys()
         self._known = there
         self._owed = {path: file for path, file in self._owed.items() if path in there}
-        return _LOST if gone or not there else _RESTARTED
+        self._notes.append(_LOST if gone or not there else _RESTARTED)
 
-    def _restored(self) -> Flow[list[str]]:
+    def _restored(self) -> Flow[None]:
         """Put back, into a session that lost them, the files that were uploaded."""
-        self._was_lost = self._has_packages = False
-        if not self._uploads:
-            return []
-        there = {file.path for file in (yield from listing(self.calls))}
-        back, problems = [], []
-        for path in sorted(self._uploads.keys() - there):
-            try:
-                self.remember((yield self._uploads[path]()))
-                back.append(printable(path))
-            except (AcaNodeError, OSError) as error:
-                problems.append(f"{printable(path)} could not be put back: {reason(error)}")
-        return [*([f"Uploaded files were put back: {', '.join(back)}."] if back else []), *problems]
+        self._has_packages = False
+        if self._uploads:
+            there = {file.path for file in (yield from listing(self.calls))}
+            back = []
+            for path in sorted(self._uploads.keys() - there):
+                try:
+                    self.remember((yield self._uploads[path]()))
+                    back.append(printable(path))
+                except (AcaNodeError, OSError) as error:
+                    self._notes.append(f"{printable(path)} could not be put back: {reason(error)}")
+            if back:
+                self._notes.append(f"Uploaded files were put back: {', '.join(back)}.")
+        self._was_lost = False
 
     def _install_packages(self) -> Flow[None]:
         """Install the packages that every run is to find.
@@ -222,7 +247,12 @@ class Session:
         Raises:
             PackageInstallError: npm could not; the message is npm's own.
         """
-        reply = yield from self._ask(npm.installing(self.packages), npm.SECONDS)
+        code = npm.installing(self.packages)
+        reply = yield from self._ask(code, npm.SECONDS)
+        if isinstance(reply, Recycled):
+            yield from self._lost()
+            yield from self._restored()
+            reply = yield from self._ask(code, npm.SECONDS)
         npm.check(reply)
         self._has_packages = True
         self._known = versions((yield from listing(self.calls)))
@@ -233,7 +263,3 @@ def _prepared(text: str, language: str) -> Flow[Prepared | Refusal]:
         return prepare(text, language=language)
     made: Prepared | Refusal = yield Compute(lambda: prepare(text, language=language))
     return made
-
-
-def _with_notes(outcome: Outcome, notes: list[str]) -> Outcome:
-    return replace(outcome, notes=(*outcome.notes, *notes))

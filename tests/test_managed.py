@@ -12,7 +12,13 @@ from typing import Any
 import pytest
 
 from aca_node_interpreter import NodeSessionsCodeExecutor, managed
-from aca_node_interpreter.errors import PackageInstallError, ServiceUnreachableError, SessionLostError
+from aca_node_interpreter.errors import (
+    ClientClosedError,
+    PackageInstallError,
+    ServiceUnreachableError,
+    SessionLostError,
+)
+from aca_node_interpreter.javascript.prepared import Prepared
 from aca_node_interpreter.runs import Run
 from tests.engine import Engine
 from tests.fault_proxy import FaultProxy
@@ -25,6 +31,7 @@ from tests.faults import (
     ForwardThenAnswer,
     HoldReply,
     LoseLastLine,
+    PassOn,
     Recycle,
     ResetBeforeForward,
     ResetBeforeReply,
@@ -247,6 +254,91 @@ def test_a_pool_that_stays_away_is_given_up(talk: Conversation, monkeypatch: pyt
     # What it made comes with the next answer.
     talk.proxy._plans.clear()
     assert [each.name for each in talk.run("late").artifacts] == ["late.txt"]
+
+
+def test_a_record_that_can_not_be_fetched_harms_no_later_run(talk: Conversation) -> None:
+    talk.run("globalThis.kept = 7")
+    talk.proxy.plan(CutStreams(20), kind="execution")
+    talk.proxy.plan(*[CutReply(-30, "length")] * 50, kind="download")
+    with pytest.raises(ServiceUnreachableError) as raised:
+        talk.run("globalThis.count = 1; console.log('x'.repeat(100))")
+    assert raised.value.ran is True
+    assert not isinstance(raised.value, SessionLostError)
+    talk.proxy._plans.clear()
+    assert talk.run("[kept, count]").value == [7, 1]
+
+
+def test_after_a_loss_under_the_code_uploads_are_put_back(engine: Engine, tmp_path: Path) -> None:
+    with conversation(engine, tmp_path, rehydrate=True) as talk:
+        talk.executor.upload_file(b"x,y", name="in.csv")
+        talk.run("1")
+        talk.proxy.plan(Recycle(ResetBeforeReply()), kind="execution")
+        with pytest.raises(SessionLostError):
+            talk.run(COUNTED)
+        assert talk.run("fs.readFileSync('/mnt/data/in.csv', 'utf8')").value == "x,y"
+
+
+def test_a_file_that_a_run_deleted_is_not_missed_after_a_restart(talk: Conversation) -> None:
+    talk.run("fs.writeFileSync('/mnt/data/a', '1'); fs.writeFileSync('/mnt/data/b', '1')")
+    talk.run("fs.unlinkSync('/mnt/data/a')")
+    talk.proxy.plan(RestartKernel(), kind="execution")
+    assert "its files are there" in talk.run("1").text
+
+
+def test_a_session_that_somebody_else_renewed_is_told_with_the_result(engine: Engine, tmp_path: Path) -> None:
+    name = "shared-by-two-executors"
+    with (
+        conversation(engine, tmp_path, session_id=name) as one,
+        conversation(engine, tmp_path, session_id=name) as other,
+    ):
+        one.run("globalThis.kept = 1")
+        assert other.run("kept").value == 1
+        engine.delete_session(name)
+        one.run("1")
+        run = other.run("typeof kept")
+        assert run.value == "undefined"
+        assert "variables" in run.text
+        assert other.run("1").notes == ()
+
+
+def test_the_first_code_of_a_session_is_repeated_only_once(talk: Conversation) -> None:
+    lost, answered = ResetBeforeForward(), PassOn()
+    talk.proxy.plan(lost, answered, lost, answered, lost, kind="execution")
+    with pytest.raises(SessionLostError) as raised:
+        talk.run(COUNTED)
+    assert raised.value.ran is None
+
+
+def test_a_client_that_was_closed_does_not_say_that_nothing_was_sent(talk: Conversation) -> None:
+    talk.run("1")
+    opened = talk.executor._runner._opened()
+    flow = opened.session._runtime.run(Prepared("1"), 5, cell=2)
+    next(flow)
+    flow.throw(ServiceUnreachableError("The connection broke.", ran=None))
+    with pytest.raises(ServiceUnreachableError) as raised:
+        flow.throw(ClientClosedError())
+    assert raised.value.ran is None
+    assert not isinstance(raised.value, ClientClosedError)
+
+
+def test_files_of_every_run_that_was_given_up_come_with_the_next(talk: Conversation) -> None:
+    talk.run("1")
+    session = talk.executor._runner._opened().session
+    for name in ("a", "b"):
+        code = Prepared(f"fs.writeFileSync('/mnt/data/{name}', '1')")
+        flow = session._runtime.run(code, 5, cell=9)
+        talk.executor._runner._opened().client._send(next(flow))  # type: ignore[arg-type]
+        flow.close()  # as when its caller goes away
+    assert sorted(each.name for each in talk.run("2").artifacts) == ["a", "b"]
+
+
+def test_packages_are_asked_for_again_in_a_session_that_was_lost(engine: Engine) -> None:
+    with NodeSessionsCodeExecutor(engine.endpoint, token=engine.token, packages=("is-number",)) as executor:
+        with pytest.raises(PackageInstallError, match="no network"):
+            executor.execute("1")
+        engine.delete_session(executor._runner._opened().session.calls.session_id)
+        with pytest.raises(PackageInstallError, match=r"no network[^$]*npm says:\n."):
+            executor.execute("1")
 
 
 # Raw mode
