@@ -157,7 +157,9 @@ class Runtime:
                     installed = not is_first or runtime.was_installed(execution.stdout, mark)
                     self.forget()
                     timed_out = output.TIMEOUT_WORDS in execution.stderr
-                    return Died(_without_signs(execution, mark)) if installed or timed_out else NoRuntime(execution)
+                    if installed or timed_out or (yield from self._can_be_installed()):
+                        return Died(_without_signs(execution, mark))
+                    return NoRuntime(execution)
                 if is_first and self.is_new and not self.has_run and not was_repeated:
                     was_repeated = True
                     continue
@@ -179,6 +181,16 @@ class Runtime:
         raise ServiceUnreachableError(
             "The session pool loses what it is sent; the code did not run.", ran=False
         ) from doubt
+
+    def _can_be_installed(self) -> Flow[bool]:
+        """Install the runtime without code: where that works, code of which nothing was heard may have run."""
+        mark = _new_mark()
+        ask = runtime.ask_request(mark=mark, run_id=secrets.token_hex(8), wait=0)
+        try:
+            execution = yield self._call(runtime.first_code(self.boot, ask))
+        except AcaNodeError as error:
+            raise _untold(None) from error
+        return runtime.was_installed(execution.stdout, mark)
 
     def unread(self) -> Flow[Manifest]:
         """Tell what the earliest run did to files of those whose answer nobody took, because the caller went away."""
@@ -255,7 +267,10 @@ class Runtime:
 
     def _question(self, request: dict[str, Any]) -> Operation[Execution]:
         """Return a call that may be sent twice, since it runs nothing."""
-        operation = self.calls.execute(runtime.later_code(request), timeout=_ASK_SECONDS + _MARGIN)
+        return self._call(runtime.later_code(request))
+
+    def _call(self, code: str) -> Operation[Execution]:
+        operation = self.calls.execute(code, timeout=_ASK_SECONDS + _MARGIN)
         return replace(operation, replayable=True, runs_code=False, wait=_ASK_WAIT)
 
     def _record(self, run_id: str, envelope: Envelope, deadline: float) -> Flow[Record]:

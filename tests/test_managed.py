@@ -341,6 +341,12 @@ def test_packages_are_asked_for_again_in_a_session_that_was_lost(engine: Engine)
             executor.execute("1")
 
 
+def test_a_first_code_that_took_even_its_sign_along_is_not_run_again(talk: Conversation) -> None:
+    talk.proxy.plan(LoseLastLine(), kind="execution")
+    talk.run("fs.appendFileSync('/mnt/data/log.txt', 'ran'); process.reallyExit(3)")
+    assert talk.run("fs.readFileSync('/mnt/data/log.txt', 'utf8')").value == "ran"
+
+
 # Raw mode
 
 
