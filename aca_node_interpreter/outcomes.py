@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from . import output
+from .artifacts import printable
 from .javascript.envelope import CodeError, Envelope, Late, Value
 from .javascript.report import report
 from .managed import Answered
@@ -93,6 +94,7 @@ def _late_error(error: CodeError, cell: int) -> str:
 def _notes(envelope: Envelope) -> Iterable[str]:
     if envelope.left:
         yield f"Still running in the background: {', '.join(envelope.left)}."
+    yield from map(printable, envelope.warnings)
 
 
 def _attachments(bundles: Iterable[Mapping[str, str]]) -> Iterable[Attachment]:

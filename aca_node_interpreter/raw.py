@@ -58,5 +58,9 @@ def outcome_of(execution: Execution, collection: Collection) -> Outcome:
 
 def listing(calls: SessionCalls) -> Flow[list[RemoteFile]]:
     """List all of `/mnt/data`, or its top where the api-version can't do more."""
-    recursive = calls.api_version >= "2025-10"
-    return (yield from all_pages(calls.list_files(recursive=recursive)))
+    return (yield from all_pages(calls.list_files(recursive=lists_all(calls))))
+
+
+def lists_all(calls: SessionCalls) -> bool:
+    """Tell whether a listing names what lies in directories, too."""
+    return calls.api_version >= "2025-10"

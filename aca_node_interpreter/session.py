@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import InitVar, dataclass, field, replace
+from functools import partial
 from typing import Literal
 
 from . import packages as npm
@@ -21,9 +22,9 @@ from .javascript.prepare import prepare
 from .javascript.prepared import Prepared, Refusal
 from .managed import Died, NoRuntime, Recycled, Reply, Runtime
 from .models import RemoteFile
-from .operations import Operation, SessionCalls
+from .operations import Operation, SessionCalls, checked_timeout
 from .outcomes import outcome_of
-from .raw import collected, listing, run_raw
+from .raw import collected, listing, lists_all, run_raw
 from .runs import Limits, Outcome, Run, finished, reason, refused
 
 _log = logging.getLogger("aca_node_interpreter")
@@ -32,6 +33,8 @@ Mode = Literal["managed", "raw"]
 
 # Characters of code that take longer to prepare than a change of thread.
 _LONG = 10_000
+# Characters of output that take long to word.
+_LARGE = 1_000_000
 
 _FELL_BACK = (
     "The in-session runtime can't be installed in this session pool: from now on code runs exactly as it is sent, "
@@ -100,6 +103,7 @@ class Session:
             output_chars: how much text the model may still read, instead of what the limits say.
             language: what the text was said to be written in, if anything.
         """
+        checked_timeout(timeout)
         limit = self.limits.output_chars if output_chars is None else output_chars
         if self.mode == "raw":
             outcome = yield from self._run_raw(text, timeout, saved_in)
@@ -159,7 +163,10 @@ class Session:
         while self._runtime.has_unread:
             self._owe((yield from self._runtime.unread()))
             self._owe(files)
-        outcome = outcome_of(reply, self._runs)
+        if len(reply.stdout) + len(reply.stderr) < _LARGE:
+            outcome = outcome_of(reply, self._runs)
+        else:
+            outcome = yield Compute(partial(outcome_of, reply, self._runs))
         return (yield from self._with_files(outcome, files, saved_in))
 
     def _made_ready(self) -> Flow[None]:
@@ -220,9 +227,12 @@ class Session:
         except AcaNodeError:
             self._notes.append(_LOST)
             return
-        gone = (self._known or {}).keys() - there.keys()
+        is_whole = lists_all(self.calls)
+        gone = {path for path in (self._known or {}) if (is_whole or "/" not in path) and path not in there}
         self._known = there
-        self._owed = {path: file for path, file in self._owed.items() if path in there}
+        self._owed = {
+            path: file for path, file in self._owed.items() if path in there or (not is_whole and "/" in path)
+        }
         self._notes.append(_LOST if gone or not there else _RESTARTED)
 
     def _restored(self) -> Flow[None]:

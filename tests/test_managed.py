@@ -14,6 +14,7 @@ import pytest
 from aca_node_interpreter import NodeSessionsCodeExecutor, managed
 from aca_node_interpreter.errors import (
     ClientClosedError,
+    ConfigurationError,
     PackageInstallError,
     ServiceUnreachableError,
     SessionLostError,
@@ -345,6 +346,27 @@ def test_a_first_code_that_took_even_its_sign_along_is_not_run_again(talk: Conve
     talk.proxy.plan(LoseLastLine(), kind="execution")
     talk.run("fs.appendFileSync('/mnt/data/log.txt', 'ran'); process.reallyExit(3)")
     assert talk.run("fs.readFileSync('/mnt/data/log.txt', 'utf8')").value == "ran"
+
+
+def test_a_restart_is_told_from_a_loss_where_listings_have_no_directories(engine: Engine, tmp_path: Path) -> None:
+    with conversation(engine, tmp_path, api_version="2024-02-02-preview") as talk:
+        talk.run(
+            "fs.mkdirSync('/mnt/data/d'); fs.writeFileSync('/mnt/data/d/a', '1'); fs.writeFileSync('/mnt/data/b', '')"
+        )
+        talk.proxy.plan(RestartKernel(), kind="execution")
+        assert "its files are there" in talk.run("1").text
+
+
+def test_what_the_runtime_could_not_do_is_told(talk: Conversation) -> None:
+    run = talk.run("fs.writeFileSync(Buffer.from('/mnt/data/caf\\xe9.txt', 'latin1'), 'x')")
+    assert "A file's name is not UTF-8" in run.text
+
+
+@pytest.mark.parametrize("timeout", [0, -1, 221, float("nan")])
+def test_a_time_limit_that_can_not_work_is_refused(talk: Conversation, timeout: float) -> None:
+    with pytest.raises(ConfigurationError, match="timeout"):
+        talk.executor._runner.run("1", timeout=timeout)
+    assert talk.methods() == []
 
 
 # Raw mode

@@ -152,6 +152,8 @@ class Envelope:
     late: Late = field(default_factory=Late)
     left: tuple[str, ...] = ()
     """Kinds of what still runs in the background."""
+    warnings: tuple[str, ...] = ()
+    """What the runtime could not do for the run."""
     seconds: float = 0.0
     file: tuple[str, int, str] | None = None
     """Name, size and sha256 of the file that the run's record is in."""
@@ -178,6 +180,7 @@ class Envelope:
             files=Manifest.from_json(body.get("files") or {}),
             late=Late.from_json(body.get("late") or {}),
             left=tuple(_each(body.get("left"), lambda item: _text(item, 100))[:10]),
+            warnings=tuple(_each(body.get("warnings"), lambda item: _text(item, 500))[:10]),
             seconds=min(_milliseconds(body.get("ms")), 1e9) / 1000,
             file=None if body.get("file") is None else _file(body["file"]),
         )
