@@ -31,7 +31,7 @@
   const { pathToFileURL } = load("url");
   const { inspect, types } = load("util");
   const { Worker } = load("worker_threads");
-  const { Script, constants = {}, runInNewContext } = load("vm");
+  const { Script, constants = {} } = load("vm");
 
   const uncurry = Function.prototype.bind.bind(Function.prototype.call);
   const { apply, defineProperty, getOwnPropertyDescriptor, getPrototypeOf, ownKeys } = Reflect;
@@ -430,13 +430,11 @@
 
   // --- names ---
 
-  // The kernel needs these, or each text has its own: later runs get them as bindings around their code.
+  // Node.js itself, packages and the kernel need these, or each text has its own: later runs get them as bindings around
+  // their code.
   const reserved = { __proto__: null };
-  const RESERVED =
-    "process,console,global,Buffer,setTimeout,setInterval,setImmediate,clearTimeout,clearInterval,clearImmediate," +
-    "queueMicrotask,structuredClone,require,module,exports,__filename,__dirname,$$,$$mimer$$,__aca," +
-    runInNewContext("Object.getOwnPropertyNames(globalThis)");
-  for (const name of RESERVED.split(",")) reserved[name] = true;
+  const RESERVED = "require,module,exports,__filename,__dirname,$$,$$mimer$$,__aca".split(",").concat(ownKeys(root));
+  for (let i = 0; i < RESERVED.length; i++) reserved[RESERVED[i]] = true;
   const published = { __proto__: null };
   const kept = { __proto__: null };
 

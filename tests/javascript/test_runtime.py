@@ -97,6 +97,16 @@ def test_names_may_be_declared_again(session: Session) -> None:
     assert session.value("x") == "6"
 
 
+def test_a_declared_name_is_not_taken_from_node_itself(session: Session) -> None:
+    names = ("URL", "AbortController", "Headers", "TextEncoder")
+    session.run("const URL = 'http://a/b', AbortController = 1, Headers = 2, TextEncoder = 3", names=names)
+    assert session.value("[URL, AbortController, Headers, TextEncoder]") == "[ 'http://a/b', 1, 2, 3 ]"
+    said = "await fetch('http://127.0.0.1:9/').catch((error) => [error.message, error.cause?.message])"
+    result = session.run(said, last=said, module=True)
+    # Refused by fetch itself: port 9 is one of the ports that no page may ask.
+    assert result.text == "[ 'fetch failed', 'bad port' ]"
+
+
 def test_a_var_starts_with_what_it_had(session: Session) -> None:
     session.run("var n = 5", names=("n",), vars=("n",))
     assert session.run("var n; n", names=("n",), vars=("n",), last="n").text == "5"
