@@ -26,7 +26,7 @@
   const { createRequire } = Module;
   const { constants: osConstants, tmpdir } = load("os");
   const { performance } = load("perf_hooks");
-  const { Writable } = load("stream");
+  const { Readable, Writable } = load("stream");
   const { StringDecoder } = load("string_decoder");
   const { pathToFileURL } = load("url");
   const { inspect, types } = load("util");
@@ -970,6 +970,10 @@
     define(process, "stdout", stdout);
     define(process, "stderr", stderr);
     run.streams = [stdout, stderr];
+    // A process's own input; Node.js opens it once, and what a run has read to its end stays ended.
+    const stdin = new Readable({ read: () => void stdin.push(null) });
+    stdin.fd = 0;
+    define(process, "stdin", stdin);
     const console = new Console({ __proto__: null, stdout, stderr });
     console.Console = Console;
     define(root, "console", console);

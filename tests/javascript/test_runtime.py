@@ -107,6 +107,16 @@ def test_a_declared_name_is_not_taken_from_node_itself(session: Session) -> None
     assert result.text == "[ 'fetch failed', 'bad port' ]"
 
 
+def test_each_run_has_an_input_of_its_own(session: Session) -> None:
+    code = (
+        "require('readline').createInterface({input: process.stdin}).on('close', () => console.log('closed', "
+        "process.stdin.fd, process.stdin.readableEnded))"
+    )
+    for _ in range(3):
+        result = session.run(code)
+        assert (result.end, result.stdout) == ("ok", "closed 0 true\n")
+
+
 def test_a_var_starts_with_what_it_had(session: Session) -> None:
     session.run("var n = 5", names=("n",), vars=("n",))
     assert session.run("var n; n", names=("n",), vars=("n",), last="n").text == "5"
