@@ -92,8 +92,10 @@ def _late_error(error: CodeError, cell: int) -> str:
 
 
 def _notes(envelope: Envelope) -> Iterable[str]:
-    if envelope.left:
-        yield f"Still running in the background: {', '.join(envelope.left)}."
+    # A request to the system, such as FSReqPromise, ends by itself and mostly has before anyone reads this.
+    left = [name for name in envelope.left if "Req" not in name]
+    if left:
+        yield f"Still running in the background: {', '.join(left)}."
     yield from map(printable, envelope.warnings)
 
 

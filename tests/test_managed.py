@@ -203,6 +203,12 @@ def test_fifty_megabytes_survive_streams_that_are_cut(talk: Conversation) -> Non
 # A session that is gone
 
 
+def test_only_what_lasts_is_said_to_be_in_the_background(talk: Conversation) -> None:
+    assert talk.run("await require('fs').promises.readFile('/mnt/data/none')").notes == ()
+    run = talk.run("require('http').createServer().listen(0, () => {}); 0")
+    assert run.notes == ("Still running in the background: server.",)
+
+
 @pytest.mark.parametrize(("fault", "lost"), [(Recycle(), "files are gone"), (RestartKernel(), "its files are there")])
 def test_a_session_that_was_lost_between_runs_is_told(talk: Conversation, fault: Any, lost: str) -> None:
     talk.run("globalThis.kept = 1; fs.writeFileSync('/mnt/data/a', '1')")
