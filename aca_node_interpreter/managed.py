@@ -44,6 +44,8 @@ _ASK_WAIT = 15.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 2.0
 # How often a run is sent that provably did not arrive, a question that got no answer is asked, a record is fetched.
 _SENDINGS, _QUESTIONS, _FETCHES = 6, 6, 6
+# How often the first code of a new session is sent again because nothing of it is found there.
+_REPEATS = 3
 
 
 def _new_boot() -> str:
@@ -130,7 +132,7 @@ class Runtime:
         if self._pending:
             self._unread.append(self._pending)
         self._pending = secrets.token_hex(8)
-        was_repeated = False
+        repeats = 0
         for _ in range(_SENDINGS):
             is_first = not self.is_installed
             mark = _new_mark()
@@ -142,7 +144,7 @@ class Runtime:
             except AcaNodeError as error:
                 if not _leaves_doubt(error):
                     self._pending = ""
-                    if was_repeated:
+                    if repeats:
                         raise _untold(None) from error
                     raise
                 doubt = error
@@ -160,8 +162,8 @@ class Runtime:
                     if installed or timed_out or (yield from self._can_be_installed()):
                         return Died(_without_signs(execution, mark))
                     return NoRuntime(execution)
-                if is_first and self.is_new and not self.has_run and not was_repeated:
-                    was_repeated = True
+                if is_first and self.is_new and not self.has_run and repeats < _REPEATS:
+                    repeats += 1
                     continue
                 self.forget()
                 raise SessionLostError() from doubt
@@ -174,9 +176,9 @@ class Runtime:
                 continue
             answer = yield from self._whole(envelope, execution, printed, mark, deadline)
             self._pending = ""
-            return replace(answer, was_repeated=was_repeated, is_elsewhere=is_elsewhere)
+            return replace(answer, was_repeated=repeats > 0, is_elsewhere=is_elsewhere)
         self._pending = ""
-        if was_repeated:
+        if repeats:
             raise _untold(None) from doubt
         raise ServiceUnreachableError(
             "The session pool loses what it is sent; the code did not run.", ran=False
