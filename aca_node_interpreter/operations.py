@@ -97,8 +97,9 @@ class Operation(Generic[T]):
     path: str
     """Below the pool's endpoint, percent-encoded."""
     read: Callable[[Reply], T]
-    query: tuple[tuple[str, str], ...] = ()
-    body: Mapping[str, Any] | None = None
+    query: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    """It has the session's identifier in it, which is a key."""
+    body: Mapping[str, Any] | None = field(default=None, repr=False)
     upload: Upload | None = field(default=None, repr=False)
     wait: float = _PLAIN_WAIT
     """Seconds that the service may take before it answers."""

@@ -23,8 +23,9 @@ _ERROR_CHARS = 1_500
 
 _INSTALL = """
 const { spawnSync } = require('node:child_process');
-const options = ['--no-audit', '--no-fund', '--no-update-notifier', '--fetch-retries=1'];
-const done = spawnSync('npm', ['install', ...options, ...PACKAGES], {
+const quiet = ['--no-audit', '--no-fund', '--no-update-notifier'];
+const retries = ['--fetch-retries=1', '--fetch-retry-mintimeout=500'];
+const done = spawnSync('npm', ['install', ...quiet, ...retries, ...PACKAGES], {
   cwd: '/mnt/data', encoding: 'utf8', maxBuffer: 1e8,
 });
 if (done.status !== 0) {

@@ -111,7 +111,7 @@ class Session:
             prepared = yield from _prepared(text, language)
             if isinstance(prepared, Refusal):
                 return refused(prepared.message, limit)
-            outcome = yield from self._run_managed(text, prepared, timeout, saved_in)
+            outcome = yield from self._run_managed(prepared, timeout, saved_in)
         notes, self._notes = self._notes, []
         outcome = replace(outcome, notes=(*outcome.notes, *notes))
         run: Run = yield Compute(lambda: finished(outcome, saved_in, limit))
@@ -136,7 +136,7 @@ class Session:
         outcome, self._known = yield from flow
         return outcome
 
-    def _run_managed(self, text: str, prepared: Prepared, timeout: float, saved_in: ArtifactDirectory) -> Flow[Outcome]:
+    def _run_managed(self, prepared: Prepared, timeout: float, saved_in: ArtifactDirectory) -> Flow[Outcome]:
         self.was_used = True
         yield from self._made_ready()
         self._runs += 1
@@ -149,7 +149,7 @@ class Session:
             _log.warning("%s", _FELL_BACK)
             self.mode = "raw"
             self._notes.append(_FELL_BACK)
-            return (yield from self._run_raw(text, timeout, saved_in))
+            return (yield from self._run_raw(prepared.code, timeout, saved_in))
         if isinstance(reply, Died):
             return (yield from self._dead(reply, saved_in))
         files = reply.envelope.files

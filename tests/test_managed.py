@@ -309,7 +309,8 @@ def test_a_session_that_somebody_else_renewed_is_told_with_the_result(engine: En
 
 
 def test_the_first_code_of_a_session_is_repeated_a_few_times_only(talk: Conversation) -> None:
-    talk.proxy.plan(*[ResetBeforeForward(), PassOn()] * 4, kind="execution")
+    for _ in range(4):
+        talk.proxy.plan(ResetBeforeForward(), PassOn(), kind="execution")
     with pytest.raises(SessionLostError) as raised:
         talk.run(COUNTED)
     assert raised.value.ran is None
@@ -389,7 +390,7 @@ def test_raw_mode_takes_over_where_the_runtime_can_not_be_installed(
 ) -> None:
     monkeypatch.setattr("aca_node_interpreter.javascript.runtime._packed", lambda: "bm8gcnVudGltZQ")
     with NodeSessionsCodeExecutor(engine.endpoint, token=engine.token) as executor:
-        first, second = executor.execute("1 + 1"), executor.execute("2 + 2")
+        first, second = executor.execute("This adds:\n```js\n1 + 1\n```"), executor.execute("2 + 2")
     assert (first.mode, first.execution.result, second.mode, second.text) == ("raw", "2", "raw", "=> 4")
     assert "can't be installed" in first.text
     assert len([record for record in caplog.records if "can't be installed" in record.message]) == 1
