@@ -20,6 +20,9 @@ MAX_JSON_BYTES = 64 * 1024 * 1024
 # What a multipart body adds around the file.
 _MULTIPART_BYTES = 64 * 1024
 _CHUNK_BYTES = 256 * 1024
+# A form may have other fields beside its file; they are read into memory.
+_MAX_FIELDS = 100
+_MAX_FIELD_BYTES = 64 * 1024
 
 
 class _BodyTooLargeError(MultiPartException):
@@ -84,7 +87,9 @@ async def read_upload(request: Request) -> UploadFile:
         raise invalid("The request is not a multipart form.", "file")
     body = _bounded(request, MAX_UPLOAD_BYTES + _MULTIPART_BYTES)
     try:
-        form = await _FormParser(request.headers, body, max_files=1, max_fields=10).parse()
+        form = await _FormParser(
+            request.headers, body, max_files=1, max_fields=_MAX_FIELDS, max_part_size=_MAX_FIELD_BYTES
+        ).parse()
     except _BodyTooLargeError:
         raise too_large(MAX_UPLOAD_BYTES) from None
     except (MultiPartException, KeyError, ValueError) as error:

@@ -189,6 +189,13 @@ def test_a_body_over_the_limit_is_refused(remote: Remote) -> None:
     assert remote.call("POST", "/executions", version=NEWEST, content=b" " * (65 << 20)).status_code == 413
 
 
+@pytest.mark.parametrize(("fields", "status"), [(0, 200), (50, 200), (200, 400)])
+def test_a_form_may_have_some_other_fields(remote: Remote, fields: int, status: int) -> None:
+    data = {f"field-{number}": "x" for number in range(fields)}
+    answer = remote.call("POST", "/files", version=NEWEST, data=data, files={"file": ("a.txt", b"a")})
+    assert answer.status_code == status
+
+
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32-be"])
 def test_json_is_read_in_any_of_its_encodings(remote: Remote, encoding: str) -> None:
     body = '{"code": "\'ä\' + 1"}'.encode(encoding)
