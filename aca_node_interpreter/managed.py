@@ -28,7 +28,7 @@ from .errors import (
     SessionLostError,
 )
 from .flow import Compute, Download, Flow, Sleep
-from .javascript import runtime
+from .javascript import runtime_calls
 from .javascript.envelope import MAX_RECORD_BYTES, Envelope, Manifest, Record, split
 from .javascript.prepared import Prepared
 from .local_files import BoundedBuffer
@@ -136,8 +136,10 @@ class Runtime:
         for _ in range(_SENDINGS):
             is_first = not self.is_installed
             mark = _new_mark()
-            request = runtime.run_request(prepared, mark=mark, run_id=self._pending, cell=cell, limit=limit, seen=seen)
-            code = runtime.first_code(self.boot, request) if is_first else runtime.later_code(request)
+            request = runtime_calls.run_request(
+                prepared, mark=mark, run_id=self._pending, cell=cell, limit=limit, seen=seen
+            )
+            code = runtime_calls.first_code(self.boot, request) if is_first else runtime_calls.later_code(request)
             execution, doubt = None, None
             try:
                 execution = yield self.calls.execute(code, timeout=math.ceil(limit) + _MARGIN)
@@ -156,7 +158,7 @@ class Runtime:
                 printed = ""
             if envelope.state == "none":
                 if execution is not None:
-                    installed = not is_first or runtime.was_installed(execution.stdout, mark)
+                    installed = not is_first or runtime_calls.was_installed(execution.stdout, mark)
                     self.forget()
                     timed_out = output.TIMEOUT_WORDS in execution.stderr
                     if installed or timed_out or (yield from self._can_be_installed()):
@@ -187,12 +189,12 @@ class Runtime:
     def _can_be_installed(self) -> Flow[bool]:
         """Install the runtime without code: where that works, code of which nothing was heard may have run."""
         mark = _new_mark()
-        ask = runtime.ask_request(mark=mark, run_id=secrets.token_hex(8), wait=0)
+        ask = runtime_calls.ask_request(mark=mark, run_id=secrets.token_hex(8), wait=0)
         try:
-            execution = yield self._call(runtime.first_code(self.boot, ask))
+            execution = yield self._call(runtime_calls.first_code(self.boot, ask))
         except AcaNodeError as error:
             raise _untold(None) from error
-        return runtime.was_installed(execution.stdout, mark)
+        return runtime_calls.was_installed(execution.stdout, mark)
 
     def unread(self) -> Flow[Manifest]:
         """Tell what the earliest run did to files of those whose answer nobody took, because the caller went away."""
@@ -231,7 +233,7 @@ class Runtime:
         deadline: float,
     ) -> Flow[Answered]:
         """Complete an answer of which a part did not arrive."""
-        stdout = runtime.without_sign(printed, mark)
+        stdout = runtime_calls.without_sign(printed, mark)
         stderr = "" if execution is None else execution.stderr
         is_whole = envelope.state == "done" and (envelope.out, envelope.err) == (_size(stdout), _size(stderr))
         if not is_whole:
@@ -246,9 +248,11 @@ class Runtime:
         pause, unanswered, heard = _FIRST_PAUSE, 0, time.monotonic()
         while True:
             mark = _new_mark()
-            ask = runtime.ask_request(mark=mark, run_id=run_id, wait=_ASK_SECONDS)
+            ask = runtime_calls.ask_request(mark=mark, run_id=run_id, wait=_ASK_SECONDS)
             try:
-                execution = yield self._question(runtime.fetch_request(mark=mark, run_id=run_id) if whole else ask)
+                execution = yield self._question(
+                    runtime_calls.fetch_request(mark=mark, run_id=run_id) if whole else ask
+                )
             except AcaNodeError as error:
                 if not _may_pass(error):
                     # What came of the question is not what came of the code.
@@ -269,7 +273,7 @@ class Runtime:
 
     def _question(self, request: dict[str, Any]) -> Operation[Execution]:
         """Return a call that may be sent twice, since it runs nothing."""
-        return self._call(runtime.later_code(request))
+        return self._call(runtime_calls.later_code(request))
 
     def _call(self, code: str) -> Operation[Execution]:
         operation = self.calls.execute(code, timeout=_ASK_SECONDS + _MARGIN)
@@ -339,4 +343,4 @@ def _size(text: str) -> int:
 
 
 def _without_signs(execution: Execution, mark: str) -> Execution:
-    return replace(execution, stdout=runtime.without_sign(execution.stdout, mark))
+    return replace(execution, stdout=runtime_calls.without_sign(execution.stdout, mark))

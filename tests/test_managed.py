@@ -388,7 +388,7 @@ def test_raw_mode_sends_code_as_it_is(engine: Engine, tmp_path: Path) -> None:
 def test_raw_mode_takes_over_where_the_runtime_can_not_be_installed(
     engine: Engine, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("aca_node_interpreter.javascript.runtime._packed", lambda: "bm8gcnVudGltZQ")
+    monkeypatch.setattr("aca_node_interpreter.javascript.packing.expression", lambda: "no runtime")
     with NodeSessionsCodeExecutor(engine.endpoint, token=engine.token) as executor:
         first, second = executor.execute("This adds:\n```js\n1 + 1\n```"), executor.execute("2 + 2")
     assert (first.mode, first.execution.result, second.mode, second.text) == ("raw", "2", "raw", "=> 4")

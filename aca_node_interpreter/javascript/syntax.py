@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from functools import cache
 from typing import NamedTuple
 
-import tree_sitter_javascript
-from tree_sitter import Language, Node, Parser, Tree
+from tree_sitter import Node, Parser, Tree
 
+from aca_node_interpreter.javascript import grammars
 from aca_node_interpreter.javascript.bindings import binds
 from aca_node_interpreter.javascript.units import IDENTIFIER_PART, blank, from_units, to_units, unescaped
 
@@ -54,16 +53,6 @@ _EXPORT = re.compile(r"\bexport\s*\n\s*default\b")
 _COMMENT = {"comment", "html_comment"}
 _TEXT = _COMMENT | {"string_fragment", "string", "escape_sequence", "template_string", "regex", "regex_pattern"}
 _MANY = 5
-
-
-@cache
-def _language() -> Language:
-    return Language(tree_sitter_javascript.language())
-
-
-def _parser() -> Parser:
-    """Return a parser, which no two threads may share."""
-    return Parser(_language())
 
 
 class Attributes(NamedTuple):
@@ -211,7 +200,7 @@ class Source:
         if block is None or not block.has_error:
             return
         start, end = self.start(block), self.end(block)
-        alone = _parser().parse(f"({self._masked[start:end]})".encode(errors="replace")).root_node
+        alone = Parser(grammars.javascript()).parse(f"({self._masked[start:end]})".encode(errors="replace")).root_node
         statement = alone.named_child(0)
         literal = statement.named_child(0) if statement is not None else None
         if alone.has_error or literal is None or literal.named_child_count != 1 or alone.named_child_count != 1:
@@ -234,9 +223,10 @@ class Source:
         return leaf is not None and leaf.type in kinds
 
     def _parse(self) -> Tree:
+        # Most texts are ASCII, which is parsed faster as it is.
         if self._wide:
-            return _parser().parse(self._masked.encode("utf-16-le", "surrogatepass"), encoding="utf16le")
-        return _parser().parse(self._masked.encode())
+            return grammars.parse(self._masked, grammars.javascript())
+        return Parser(grammars.javascript()).parse(self._masked.encode())
 
     def _mask_start(self, text: str) -> str:
         if first := _FIRST_LINE.match(text):

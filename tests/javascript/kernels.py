@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from aca_node_interpreter.javascript import runtime
+from aca_node_interpreter.javascript import runtime_calls
 from aca_node_interpreter.javascript.prepared import Edit, Import, Prepared
 from aca_node_interpreter.local import frames
 from aca_node_interpreter.local.isolation.bubblewrap import find_programs
@@ -168,9 +168,9 @@ class Session:
         """Make a call and read its envelope."""
         first = self.requests == 0
         self.requests += 1
-        code = runtime.first_code("boot-1", request) if first else runtime.later_code(request)
+        code = runtime_calls.first_code("boot-1", request) if first else runtime_calls.later_code(request)
         heard = self.kernel.execute(code, wait)
-        printed = runtime.without_sign(heard.stdout, request["mark"])
+        printed = runtime_calls.without_sign(heard.stdout, request["mark"])
         before, mark, envelope = printed.rpartition("\n" + request["mark"])
         assert mark, f"no envelope: {str(heard)[-2000:]}"
         assert envelope.endswith("\n")
@@ -191,7 +191,7 @@ class Session:
             details |= {"is_async": True, "is_strict": True, "is_module": True}
         imports = tuple(Import(*each) for each in details.pop("imports", ()))
         prepared = Prepared(code, edits=tuple(sorted(edits, key=lambda e: e.start)), imports=imports, **details)
-        return runtime.run_request(
+        return runtime_calls.run_request(
             prepared, mark=f"mark-{self.requests}-", run_id=run_id, cell=self.cell, limit=limit, seen=self.seen
         )
 
@@ -212,10 +212,10 @@ class Session:
         return result.text
 
     def ask(self, run_id: str, wait: float = 5) -> Result:
-        return self.call(runtime.ask_request(mark=f"mark-{self.requests}-", run_id=run_id, wait=wait))
+        return self.call(runtime_calls.ask_request(mark=f"mark-{self.requests}-", run_id=run_id, wait=wait))
 
     def fetch(self, run_id: str) -> Result:
-        return self.call(runtime.fetch_request(mark=f"mark-{self.requests}-", run_id=run_id))
+        return self.call(runtime_calls.fetch_request(mark=f"mark-{self.requests}-", run_id=run_id))
 
 
 def utf16(text: str) -> int:

@@ -1,4 +1,4 @@
-"""What a run is: its value, its names, its errors, as `runtime.js` gives them on both kernels."""
+"""What a run is: its value, its names, its errors, as the runtime gives them on both kernels."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import json
 
 import pytest
 
-from aca_node_interpreter.javascript import runtime
+from aca_node_interpreter.javascript import runtime_calls
 from aca_node_interpreter.javascript.prepared import Edit
 from tests.javascript.kernels import Session
 
 
 def test_it_is_small() -> None:
     request = {"op": "ask", "mark": ""}
-    assert len(runtime.first_code("b" * 32, request)) - len(json.dumps(request)) <= 16_000
+    assert len(runtime_calls.first_code("b" * 32, request)) - len(json.dumps(request)) <= 16_000
 
 
 def test_values_are_shown_as_node_shows_them(session: Session) -> None:

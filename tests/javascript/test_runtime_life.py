@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from aca_node_interpreter.javascript import runtime
+from aca_node_interpreter.javascript import runtime_calls
 from tests.javascript.kernels import Session
 
 
@@ -195,7 +195,7 @@ def test_asking_while_it_runs(session: Session) -> None:
     # A kernel without `$$` answers at once; the client asks.
     hide = "const own = globalThis.$$; globalThis.$$ = undefined; "
     request = session.request("await new Promise(r => setTimeout(r, 500)); 'end'", last="'end'", module=True)
-    session.kernel.execute(f"(() => {{ {hide} {runtime.later_code(request)} }})()", 5)
+    session.kernel.execute(f"(() => {{ {hide} {runtime_calls.later_code(request)} }})()", 5)
     assert session.ask("run-2", wait=0.05).state == "running"
     assert session.ask("run-2", wait=5).text == "'end'"
     assert session.fetch("run-2").state == "file"
@@ -208,13 +208,15 @@ def test_a_second_run_waits_for_the_first(session: Session) -> None:
         session.request("order.push('second')"),
     ]
     for request in requests:
-        session.kernel.execute(f"(() => {{ globalThis.$$ = undefined; {runtime.later_code(request)} }})()", 5)
+        session.kernel.execute(f"(() => {{ globalThis.$$ = undefined; {runtime_calls.later_code(request)} }})()", 5)
     assert session.ask("run-3").end == "ok"
     assert session.value("order") == "[ 'first', 'second' ]"
 
 
 def test_without_a_runtime_the_answer_says_so(session: Session) -> None:
-    heard = session.kernel.execute(runtime.later_code(runtime.ask_request(mark="M-", run_id="x", wait=0)), 5)
+    heard = session.kernel.execute(
+        runtime_calls.later_code(runtime_calls.ask_request(mark="M-", run_id="x", wait=0)), 5
+    )
     assert heard.stdout == '\nM-{"v": 1, "state": "none"}\n'
 
 

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from aca_node_interpreter.javascript import runtime
+from aca_node_interpreter.javascript import runtime_calls
 from tests.javascript.kernels import Session
 
 
@@ -92,8 +92,8 @@ def test_small_writes_travel_together(session: Session) -> None:
 
 def test_it_flows_while_the_code_runs(session: Session) -> None:
     request = session.request("console.log('first'); console.log('second'); process.reallyExit(1)")
-    heard = session.kernel.execute(runtime.first_code("b", request), 5)
-    assert runtime.without_sign(heard.stdout, request["mark"]) == "first\nsecond\n"
+    heard = session.kernel.execute(runtime_calls.first_code("b", request), 5)
+    assert runtime_calls.without_sign(heard.stdout, request["mark"]) == "first\nsecond\n"
     assert not heard.ended
 
 

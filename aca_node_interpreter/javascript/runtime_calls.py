@@ -1,4 +1,4 @@
-"""The calls on the runtime inside a session: `runtime.js`'s source, and the request that each call is.
+"""The calls on the runtime inside a session: the request that each one is, and the code that makes it.
 
 Pure: what is sent, and how the answer is read, others decide.
 """
@@ -6,45 +6,11 @@ Pure: what is sent, and how the answer is read, others decide.
 from __future__ import annotations
 
 import json
-import re
-import zlib
 from collections.abc import Sequence
-from functools import cache
-from importlib.resources import files
 from typing import Any
 
+from . import packing
 from .prepared import Prepared
-
-# A string, template or regular expression stays as it is; of other space only what parts two words.
-_SQUEEZED = re.compile(
-    r"""("(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|`(?:[^`\\]|\\.)*`|(?<=\()/(?:[^/\\\n]|\\.)+/)|(?<=[\w$])(\s)\s*(?=[\w$])|\s+"""
-)
-
-
-@cache
-def source() -> str:
-    """Return the runtime without comment lines, and without space that JavaScript does not need."""
-    text = files(__package__).joinpath("runtime.js").read_text("utf-8")
-    code = "\n".join(line for line in text.splitlines() if not line.lstrip().startswith("//"))
-    return _SQUEEZED.sub(lambda match: match[1] or match[2] or "", code)
-
-
-# Base 85 in characters that JSON leaves as they are: from `#` on, without the backslash.
-_DIGITS = [chr(code) for code in range(ord("#"), ord("#") + 86) if code != ord("\\")]
-_UNPACK = (
-    'require("zlib").inflateRawSync(Buffer.from("%s".match(/.{5}/g).flatMap(g=>{let n=0;for(const c of Buffer.from(g))'
-    "n=n*85+c-35-(c>92);return[n>>>24,n>>16,n>>8,n]}))).toString()"
-)
-
-
-@cache
-def _packed() -> str:
-    """Compress the runtime, so that what reads well also travels well."""
-    compressor = zlib.compressobj(9, wbits=-zlib.MAX_WBITS, memLevel=9)
-    packed = compressor.compress(source().encode()) + compressor.flush()
-    packed += bytes(-len(packed) % 4)
-    groups = (int.from_bytes(packed[start : start + 4], "big") for start in range(0, len(packed), 4))
-    return "".join(_DIGITS[group // 85**place % 85] for group in groups for place in (4, 3, 2, 1, 0))
 
 
 def run_request(
@@ -108,7 +74,7 @@ def first_code(boot: str, request: dict[str, Any]) -> str:
     """Return the code that installs the runtime, unless that is done already, and makes a call."""
     sign = json.dumps(request["mark"] + _INSTALLED)
     # Named so, its frames are left out of stacks like those of Node.js's own modules.
-    install = f'require("vm").runInThisContext({_UNPACK % _packed()},{{filename:"node:aca"}})({json.dumps(boot)})'
+    install = f'require("vm").runInThisContext({packing.expression()},{{filename:"node:aca"}})({json.dumps(boot)})'
     return f'typeof __aca=="function"||{install};console.log({sign});__aca({json.dumps(request)})'
 
 
