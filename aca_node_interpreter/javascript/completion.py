@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 
 from tree_sitter import Node
 
@@ -16,11 +17,21 @@ _FEW = 20
 _DEEP = 20
 
 
-def returned(source: Source) -> Iterator[Edit]:
-    """Yield what returns the value of the last statement.
+_START, _END = "return (", ")"
+# An async function waits for what it returns, but not for what is inside of an object.
+_BOXED = {_START: "return {$last:(", _END: ")}"}
+
+
+def returned(source: Source, *, boxed: bool) -> Iterator[Edit]:
+    """Yield what returns the value of the last statement, boxed as the runtime wants it of an async function.
 
     That is an expression, or the last expression of a last block, `if` or `try`, after which nothing else would run.
     """
+    for edit in _returned(source):
+        yield replace(edit, text=_BOXED[edit.text]) if boxed else edit
+
+
+def _returned(source: Source) -> Iterator[Edit]:
     blocks = [source.root]
     while blocks:
         block = blocks.pop()
@@ -91,8 +102,8 @@ def _expression(source: Source, statement: Node, block: Node) -> Iterator[Edit]:
 
 def _around(source: Source, node: Node) -> Iterator[Edit]:
     start, end = source.start(node), source.end(node)
-    yield Edit(start, start, "return (")
-    yield Edit(end, end, ")")
+    yield Edit(start, start, _START)
+    yield Edit(end, end, _END)
 
 
 def _is_alone(source: Source, block: Node) -> bool:

@@ -48,7 +48,7 @@ def prepare_code(code: str) -> Prepared:
     imports = imported(source, found)
     found.lexical |= {local: None for each in imports for _, local in each.bindings}
     names, only_vars = _names(found, mode)
-    last = list(returned(source))
+    last = list(returned(source, boxed=mode.is_async))
     imports, live = live_bindings(source, imports, {edit.start for edit in last})
     edits = [*_first_line(source), *last, *module_edits(source, found), *meta, *live]
     kept = _in_order(edits)

@@ -186,7 +186,8 @@ class Session:
         last = details.pop("last", None)
         if last is not None:
             start = utf16(code[: code.rindex(last)])
-            edits += [Edit(start, start, "return ("), Edit(start + utf16(last), start + utf16(last), ")")]
+            before, after = ("return {$last:(", ")}") if details.get("module") else ("return (", ")")
+            edits += [Edit(start, start, before), Edit(start + utf16(last), start + utf16(last), after)]
         if details.pop("module", False):
             details |= {"is_async": True, "is_strict": True, "is_module": True}
         imports = tuple(Import(*each) for each in details.pop("imports", ()))

@@ -47,6 +47,16 @@ PROCESSES = {
     "console.log(await (await fetch('http://localhost:' + s.address().port)).text()); s.close(); s.closeAllConnections() })",
     "worker": "const { Worker } = require('worker_threads'); "
     "new Worker(\"require('worker_threads').parentPort.postMessage(6*7)\", { eval: true }).on('message', m => console.log(m))",
+    "itself in a thread": "const { Worker, isMainThread, parentPort } = require('worker_threads'); "
+    "if (isMainThread) new Worker(__filename).on('message', m => console.log(m)); else parentPort.postMessage(42)",
+    "itself in a process": "if (process.argv[2]) process.send('hi'); "
+    "else require('child_process').fork(__filename, ['child']).on('message', m => console.log(m))",
+    "itself in a cluster": "const cluster = require('cluster'); if (!cluster.isPrimary) process.send('hi'); "
+    "else { const w = cluster.fork(); w.on('message', m => { console.log(m); w.kill() }) }",
+    "itself as a text": "console.log(require('fs').readFileSync(__filename, 'utf8').length)",
+    "promised timers": "const { setTimeout: sleep, setImmediate: turn } = require('timers/promises'); "
+    "(async () => { console.log(await sleep(5, 'a'), await turn('b')); await sleep(50); console.log('never') })(); "
+    "setTimeout(() => { throw new Error('x') }, 30)",
     "zlib": "require('zlib').gzip('x', (e, b) => console.log(b.length > 10))",
     "console": "console.table([{ a: 1 }]); console.group('g'); console.log('in'); console.groupEnd(); console.count(); "
     "console.assert(false, 'no'); console.dir({ a: { b: { c: {} } } }); console.error('e'); console.trace === undefined",

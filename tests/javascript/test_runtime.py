@@ -72,6 +72,23 @@ def test_promises_are_awaited(session: Session) -> None:
 
 def test_a_returned_promise_that_stays_pending_is_shown(session: Session) -> None:
     assert session.value("new Promise(() => {})") == "Promise { <pending> }"
+    assert session.run("await 1; new Promise(() => {})", last="new Promise(() => {})", module=True).end == "ok"
+    result = session.run("await 1; ({ then(r) { r(2) } })", last="({ then(r) { r(2) } })", module=True)
+    assert result.text == "{ then: [Function: then] }"
+    assert session.run("await 1; return Promise.resolve(3)", module=True).text == "3"
+
+
+def test_of_node_s_own_objects_the_class_is_shown(session: Session) -> None:
+    for code, shown in {
+        "setTimeout(() => {}, 1)": "[Timeout]",
+        "setImmediate(() => {})": "[Immediate]",
+        "require('http').createServer()": "[Server]",
+        "process.on('exit', () => {})": "[process]",
+        "require('child_process').execFile('true')": "[ChildProcess]",
+        "require('stream').Readable.from(['a'])": "[Readable]",
+        "new (class Upper extends require('stream').Transform {})()": "[Upper]",
+    }.items():
+        assert session.value(code) == shown
 
 
 def test_names_live_on(session: Session) -> None:

@@ -13,7 +13,7 @@ def test_a_run_waits_for_what_it_started(session: Session) -> None:
         """
 setTimeout(() => console.log('timer'), 60);
 setImmediate(() => process.nextTick(() => console.log('tick')));
-fs.promises.readFile(__filename).catch(() => console.log('file'));
+fs.promises.readFile('none').catch(() => console.log('file'));
 zlib.gzip('x', () => console.log('gzip'));
 require('crypto').pbkdf2('a', 'b', 1000, 8, 'sha1', () => console.log('hash'));
 Promise.resolve().then(() => console.log('promise'));

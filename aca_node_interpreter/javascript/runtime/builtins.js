@@ -16,7 +16,7 @@ const timers = load("timers");
 const { isUtf8 = () => false } = load("buffer");
 const { Console } = load("console");
 const { createHash } = load("crypto");
-const { closeSync, lstatSync, openSync, readFileSync, readdirSync, unlinkSync, writeSync } = fs;
+const { closeSync, lstatSync, openSync, readFileSync, readdirSync, unlinkSync, writeFileSync, writeSync } = fs;
 const { createRequire } = Module;
 const { constants: osConstants, tmpdir } = load("os");
 const { performance } = load("perf_hooks");

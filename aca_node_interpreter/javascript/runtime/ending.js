@@ -53,6 +53,7 @@ function pendingPromise(run) {
 function leave(run, isDead) {
   clearTimeout(run.timer);
   clearInterval(run.poll);
+  if (run.hasFile) attempt(() => unlinkSync(run.file));
   attempt(() => stopAfter(0));
   for (let i = 0; i < ENDINGS.length; i++) {
     const listeners = listenersOf(ENDINGS[i]);

@@ -30,11 +30,6 @@ function text(value, otherwise) {
   return typeof value === "string" ? slice(value, 0, MAX_LATE) : otherwise;
 }
 
-function show(value) {
-  const shown = attempt(() => inspect(value));
-  return slice(typeof shown === "string" ? shown : "[cannot be shown]", 0, MAX_TEXT);
-}
-
 // Keeps the frames of user code, with places as in the model's text.
 function readStack(about, run, stack) {
   const lines = splitLines(stack);

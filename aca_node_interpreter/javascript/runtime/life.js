@@ -29,6 +29,7 @@ function begin(run) {
   run.began = now();
   cells[run.cell] = run;
   enter(run);
+  openOwnFile(run);
   let main;
   try {
     main = compile(run);
@@ -75,7 +76,18 @@ function enter(run) {
     defineProperty(root, `$$${setters[i]}$$`, { __proto__: null, get() {}, set, configurable: true });
   }
   process.argv = [process.execPath, run.file];
+  process.execArgv = [];
   process.exitCode = undefined;
+}
+
+// Some code wants to be a file: it starts itself again, in a thread or a process, or reads itself.
+function openOwnFile(run) {
+  const { code } = run.request;
+  if (!exec(/\b(__filename|import\.meta|argv|cluster|require\.main)\b/, code)) return;
+  attempt(() => {
+    writeFileSync(run.file, code, { __proto__: null, flag: "wx" });
+    run.hasFile = true;
+  });
 }
 
 function call(run, main) {
@@ -83,7 +95,7 @@ function call(run, main) {
   const isAsync = run.request.async && run.header > 0;
   const start = () => {
     const value = main();
-    if (isAsync) whenSettled(value, (settled) => mainOver(run, settled), (error) => mainFailed(run, error));
+    if (isAsync) whenSettled(value, (settled) => mainOver(run, unboxed(settled)), (error) => mainFailed(run, error));
     else mainOver(run, value);
   };
   try {
@@ -101,6 +113,12 @@ function call(run, main) {
     throw STOP;
   }
   wait(run);
+}
+
+// An async function would wait for what it returns; `completion.py` boxes the last value, so that it stays what it is.
+function unboxed(value) {
+  const box = typeof value === "object" && value !== null && !types.isProxy(value) && getOwnPropertyDescriptor(value, "$last");
+  return box ? box.value : value;
 }
 
 function mainOver(run, value) {

@@ -37,6 +37,7 @@ class Run {
     // Its code's main part is over, and what that returned has settled.
     this.settled = false;
     this.mayStayPending = false;
+    this.hasFile = false;
     this.exiting = false;
     this.muted = false;
     this.over = false;

@@ -14,6 +14,18 @@ for (const name of ["setTimeout", "setInterval", "setImmediate"]) {
   });
 }
 
+const promised = load("timers/promises");
+for (const name of ["setTimeout", "setImmediate"]) {
+  const start = root[name];
+  replace(promised, name, (original) => function (delay, value) {
+    if (arguments.length > (name === "setTimeout" ? 2 : 1)) return apply(original, this, arguments);
+    return new Promise((resolve) => {
+      if (name === "setTimeout") start(resolve, delay, value);
+      else start(resolve, delay);
+    });
+  });
+}
+
 function prune(run) {
   const alive = [];
   for (let i = 0; i < run.timers.length; i++) if (!run.timers[i]._destroyed) add(alive, run.timers[i]);

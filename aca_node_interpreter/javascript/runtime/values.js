@@ -1,5 +1,23 @@
 // Values as the client gets them: as text, as JSON where that tells all, as pictures and pages.
 
+// Of these only the class is shown: what they hold is Node.js's own, and long.
+const { ChildProcess } = childProcess;
+const HANDLES = [load("stream"), load("net").Server, load("readline").Interface, ChildProcess, Worker];
+add(HANDLES, setTimeout(() => {}).unref().constructor);
+add(HANDLES, setImmediate(() => {}).unref().constructor);
+
+const CLASS_ONLY = { __proto__: null, depth: -1, customInspect: false };
+
+function isHandle(value) {
+  for (let i = 0; i < HANDLES.length; i++) if (value instanceof HANDLES[i]) return true;
+  return value === process;
+}
+
+function show(value) {
+  const shown = attempt(() => inspect(value, attempt(() => isHandle(value)) ? CLASS_ONLY : undefined));
+  return slice(typeof shown === "string" ? shown : "[cannot be shown]", 0, MAX_TEXT);
+}
+
 const MEDIA = [
   ["html", "Html", "text/html"],
   ["svg", "Svg", "image/svg+xml"],
