@@ -92,8 +92,11 @@ class Outcome:
     problems: list[str] = field(default_factory=list)
 
 
-def finished(outcome: Outcome, saved_in: ArtifactDirectory, limit: int) -> Run:
-    """Word a run for the model, in `limit` characters; what the model does not get to read whole is saved."""
+def finished(outcome: Outcome, saved_in: ArtifactDirectory, limit: int, *, most: int = Limits.artifacts) -> Run:
+    """Word a run for the model, in `limit` characters; what the model does not get to read whole is saved.
+
+    `most` is how many artifacts a run may have; files come first, then what the code displayed.
+    """
     artifacts, problems = list(outcome.artifacts), list(outcome.problems)
 
     def save(name: str, content: Callable[[], bytes]) -> None:
@@ -102,7 +105,10 @@ def finished(outcome: Outcome, saved_in: ArtifactDirectory, limit: int) -> Run:
         except (OSError, Base64Error) as error:
             problems.append(f"{name}: {reason(error)}")
 
-    for attachment in outcome.attachments:
+    shown = outcome.attachments[: max(0, most - len(artifacts))]
+    if left_out := len(outcome.attachments) - len(shown):
+        problems.append(f"{left_out} more pictures or pages; a run brings back {most} artifacts")
+    for attachment in shown:
         save(attachment.name, attachment.decoded)
     text = output.without_base64(outcome.text)
     # The names of files and what is told of the session are short and matter; they get their room first.

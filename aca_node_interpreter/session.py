@@ -114,7 +114,8 @@ class Session:
             outcome = yield from self._run_managed(prepared, timeout, saved_in)
         notes, self._notes = self._notes, []
         outcome = replace(outcome, notes=(*outcome.notes, *notes))
-        run: Run = yield Compute(lambda: finished(outcome, saved_in, limit))
+        most = self.limits.artifacts
+        run: Run = yield Compute(lambda: finished(outcome, saved_in, limit, most=most))
         return run
 
     def remember(self, file: RemoteFile, again: Callable[[], Operation[RemoteFile]] | None = None) -> RemoteFile:
@@ -133,6 +134,7 @@ class Session:
     def _run_raw(self, code: str, timeout: float, saved_in: ArtifactDirectory) -> Flow[Outcome]:
         flow = run_raw(self.calls, self._known, code, timeout, saved_in, self.limits.artifacts)
         self.was_used = True
+        self._seen.clear()
         outcome, self._known = yield from flow
         return outcome
 

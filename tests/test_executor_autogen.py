@@ -210,8 +210,11 @@ async def test_a_file_over_the_limit_is_reported_and_the_others_come(pool: Local
 async def test_too_many_files_are_reported(pool: LocalPool) -> None:
     async with NodeSessionsCodeExecutor(pool.endpoint, token=pool.token, max_artifacts=3) as executor:
         result = await run(executor, "for (var i = 0; i < 5; i++) fs.writeFileSync('/mnt/data/' + i, 'x')")
-    assert len(result.artifacts) == 3
-    assert "2 more files" in result.output
+        assert len(result.artifacts) == 3
+        assert "2 more files" in result.output
+        result = await run(executor, "fs.writeFileSync('/mnt/data/a', 'x'); for (var i of '12345') $$.html(`${i}`)")
+    assert [artifact.name for artifact in result.artifacts] == ["a", "output.html", "output.html"]
+    assert "3 more pictures or pages" in result.output
 
 
 async def test_a_directory_that_can_not_be_written_is_reported(pool: LocalPool, tmp_path: Path) -> None:
