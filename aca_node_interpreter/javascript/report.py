@@ -163,9 +163,73 @@ def _pending(error: CodeError) -> str:
     return "nothing is left that could settle the promise: see that resolve or reject is called."
 
 
-def _no_browser(error: CodeError) -> str:
-    match = re.fullmatch(r"(document|window|alert|localStorage|prompt|XMLHttpRequest) is not defined", error.message)
-    return f"this is Node.js, not a browser: there is no {match[1]}." if match else ""
+_BROWSER = "this is Node.js, not a browser: there is no {}."
+_PYTHON = "this is Node.js, not Python: write {}."
+_RUNTIME = "this is Node.js: there is no {}. Use node:fs, process and the like."
+_NOT_NODE = {
+    **dict.fromkeys(("document", "window", "alert", "prompt", "confirm", "XMLHttpRequest", "DOMParser"), _BROWSER),
+    **dict.fromkeys(("localStorage", "sessionStorage", "FileReader"), _BROWSER),
+    **dict.fromkeys(("Deno", "Bun"), _RUNTIME),
+    "$": "there is no $ here, neither jQuery's nor a shell's.",
+    "None": _PYTHON.format("null"),
+    "True": _PYTHON.format("true"),
+    "False": _PYTHON.format("false"),
+    "print(": _PYTHON.format("console.log(...)"),
+    "len(": _PYTHON.format(".length"),
+    "str(": _PYTHON.format("String(...)"),
+    "int(": _PYTHON.format("parseInt(...)"),
+    "float(": _PYTHON.format("Number(...)"),
+    "range(": _PYTHON.format("for (let i = 0; i < n; i++)"),
+    "input(": "nobody can answer the code: write the values into it.",
+    "echo(": "this is Node.js: write console.log(...).",
+}
+"""What other places have and Node.js has not; with `(`, only where it is called, for the name may be a variable."""
+
+_UNDEFINED = re.compile(r"([\w$]+) is not defined")
+_COMMAND = re.compile(
+    r"\s*(?:ls|cd|pwd|cat|echo|whoami|df|du|ps|git|npm|npx|node|pip3?|python3?)(?:\s+(?:[-/<|&]|>[^=]).*)?\s*"
+)
+
+
+def _not_node(error: CodeError) -> str:
+    match = _UNDEFINED.fullmatch(error.message)
+    if error.name != "ReferenceError" or not match:
+        return ""
+    name = match[1]
+    if _COMMAND.fullmatch(error.source) and error.source.split()[0] == name:
+        return "if that is a shell command, use require('child_process').execSync('...'): this is Node.js."
+    is_called = re.search(rf"(?<![\w$.]){re.escape(name)}\s*\(", error.source)
+    return (_NOT_NODE.get(name) or (_NOT_NODE.get(f"{name}(", "") if is_called else "")).format(name)
+
+
+# What V8 says, or what the line has where V8 stopped, which \0 marks.
+_STOPPED_AT = (
+    (
+        re.compile(r"^await is only valid|(?:=>[\s(]*|\bfor\s+)\0await\b"),
+        "make the function around this await async. To wait for each of a list, use for (const x of list) or "
+        "await Promise.all(list.map(async (x) => ...)).",
+    ),
+    (re.compile(r"\0\\[nrt]"), "line breaks arrived as the two characters \\n: send real line breaks."),
+    (re.compile(r"\n\s*\0#(?!\w)"), "comments start with //, not with #."),
+)
+_NOT_CODE = re.compile(r"""(["'`])(?:\\.|(?!\1).)*\1|//.*|/\*.*?\*/""")
+_LOOKALIKE = re.compile(
+    "[\u2018-\u201f\u00ab\u00bb\u2032\u2033\u3001\u3002\uff01-\uff0f\uff1a-\uff20\uff3b-\uff40\uff5b-\uff5e]"
+)
+
+
+def _wrong_character(error: CodeError) -> str:
+    if error.name != "SyntaxError":
+        return ""
+    at = max(0, error.column - 1)
+    stopped = f"{error.message}\n{error.source[:at]}\0{error.source[at:]}"
+    for pattern, advice in _STOPPED_AT:
+        if pattern.search(stopped):
+            return advice
+    is_token = error.message in ("Invalid or unexpected token", "missing ) after argument list")
+    if is_token and (match := _LOOKALIKE.search(_NOT_CODE.sub("", error.source))):
+        return f"{match[0]} is no character of JavaScript: write plain quotes, brackets and commas (' \" ( ) , ;)."
+    return ""
 
 
 _HINTS: tuple[Callable[[CodeError], str], ...] = (
@@ -177,5 +241,6 @@ _HINTS: tuple[Callable[[CodeError], str], ...] = (
     _read_only,
     _memory,
     _pending,
-    _no_browser,
+    _not_node,
+    _wrong_character,
 )

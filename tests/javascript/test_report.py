@@ -78,7 +78,25 @@ def session(engine: Engine) -> Iterator[NodeSessionsCodeExecutor]:
         ("fs.readFileSync('/home/user/data.csv')", "files of the session are in /mnt/data"),
         ("new Array(-1)", "more memory"),
         ("await new Promise(() => {})", "nothing is left that could settle"),
-        ("document.title", "not a browser"),
+        ("document.title", "not a browser: there is no document."),
+        ("$('p').text()", "there is no $ here"),
+        ("Deno.readTextFile('a')", "there is no Deno"),
+        ("print('x')", "console.log"),
+        ("x = None", "write null"),
+        ("if (len([1]) > 0) 1", "write .length"),
+        ("for (const i of range(3)) console.log(i)", "let i = 0"),
+        ("ls -la", "execSync"),
+        ("cd /mnt/data && ls", "execSync"),
+        ("cat <<EOF > a.txt\nhi\nEOF", "execSync"),
+        ("console.log(\u201chi\u201d)", "plain quotes"),
+        ("const a = \u2018hi\u2019;\na", "plain quotes"),
+        ("console.log(1\uff09", "brackets"),
+        ("console.log('it\u2019s'\uff0c 1)", "commas"),
+        (r"const a = 1;\nconsole.log(a)", "send real line breaks"),
+        ("# the sum\nx = 5\nprint(x)", "start with //"),
+        ("[1].forEach(x => { await x })", "Promise.all"),
+        ("[1].forEach(x => await x)", "Promise.all"),
+        ("function f() { for await (const a of []) a }", "Promise.all"),
     ],
 )
 def test_real_errors_come_with_a_hint(session: NodeSessionsCodeExecutor, code: str, advice: str) -> None:
@@ -104,3 +122,23 @@ def test_an_es_module_that_is_required_is_explained(session: NodeSessionsCodeExe
 def test_what_works_gets_no_hint() -> None:
     assert hint(CodeError("Error", "no such file or directory, open '/mnt/data/x'", code="ENOENT")) == ""
     assert hint(CodeError("Error", "mine")) == ""
+
+
+NO_HINT = {
+    "a variable called like a function of Python": CodeError("ReferenceError", "str is not defined", source="f(str)"),
+    "a method called like one": CodeError("ReferenceError", "len is not defined", source="len + a.len(b)"),
+    "a variable called like a command": CodeError("ReferenceError", "cat is not defined", source="cat.name"),
+    "a variable after a command": CodeError("ReferenceError", "x is not defined", source="ls -x"),
+    "one's own error": CodeError("Error", "print is not defined", source="print(1)"),
+    "quotes in a string": CodeError("SyntaxError", "missing ) after argument list", source="f('\u201ca\u201d' b)"),
+    "quotes in a comment": CodeError("SyntaxError", "Invalid or unexpected token", source="a @ b // don\u2019t"),
+    "JSON": CodeError("SyntaxError", "Unexpected token \u201c in JSON", source="\u201c${JSON.parse(a)}"),
+    "an await that no async mends": CodeError("SyntaxError", "Unexpected reserved word", column=3, source="f await g"),
+    "a private name": CodeError("SyntaxError", "Private field '#a' must be declared", column=1, source="#a in b"),
+    "a line break in a string": CodeError("SyntaxError", "Unexpected token ')'", column=8, source=r"f('\n'))"),
+}
+
+
+@pytest.mark.parametrize("name", NO_HINT)
+def test_what_only_looks_alike_gets_no_hint(name: str) -> None:
+    assert hint(NO_HINT[name]) == ""
