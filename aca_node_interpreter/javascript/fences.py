@@ -37,6 +37,8 @@ class Block:
 def code_of(text: str) -> Block:
     """Find the code in a text, which may be code already."""
     units = to_units(text)
+    if "<" in text and (bare := _without_leftovers(units)) != units:
+        units, text = bare, from_units(bare)
     if _MAYBE_FENCED.search(units) and (fences := _fences(units)):
         return _chosen(units, fences, depth=3)
     return _unwrapped(units) or _without_language_line(units) or Block(text)
@@ -212,6 +214,31 @@ _GOES_ON = re.compile(r"\s*[(\[`+\-*/.,]")
 
 
 # What other texts have around their code.
+
+# What the templates of models' chats put around thoughts and calls. No JavaScript starts so; it ends so in a comment.
+_MARK = (
+    r"</?(?:think(?:ing)?|answer|final_answer|response|code|execute|tool_(?:call|code|use)|function_call|tool)>"
+    r"|<\|[a-z_]+\|>"
+)
+_THOUGHT = r"<(?P<thought>think(?:ing)?|reasoning|reflection|scratchpad)>.*?</(?P=thought)>"
+_LEFT_BEFORE = re.compile(rf"\s*(?:(?:{_THOUGHT}|{_MARK})\s*){{1,9}}", re.DOTALL)
+_LEFT_AFTER = re.compile(rf"(?:(?:{_MARK})\s*){{1,9}}\Z")
+_END_OF_THOUGHT = re.compile(r"^[ \t]*</think(?:ing)?>", re.MULTILINE)
+
+
+def _without_leftovers(units: str) -> str:
+    """Blank what a chat's template left around a text that does not parse with it."""
+    if before := _LEFT_BEFORE.match(units):
+        units = blank(before[0]) + units[before.end() :]
+    # The start of the thought may be the template's, and its end the model's.
+    end = _END_OF_THOUGHT.search(units)
+    if end and is_foreign(units[: end.start()]) and not _quoted(units, end.start(), "~"):
+        units = blank(units[: end.end()]) + units[end.end() :]
+    after = _LEFT_AFTER.search(units)
+    if after and not grammars.is_program(units[units.rfind("\n", 0, after.start()) + 1 :]):
+        units = units[: after.start()] + blank(after[0])
+    return units
+
 
 _WRAPPED = re.compile(r"\s*(?P<marks>`{1,3})(?P<code>[^`\r\n]+)(?P=marks)\s*")
 _DOES_SOMETHING = re.compile(r"[\w$)\]]\s*\(.*\)|[\w$\])]\s*=[^=]")

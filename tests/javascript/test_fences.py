@@ -78,6 +78,15 @@ FENCED = {
     "language line before a slip": ("javascript\nconst a = ;", "2:const a = ;", "javascript"),
     "language line before parentheses": ("js\n(async () => {})()", "2:(async () => {})()", "javascript"),
     "language line of TypeScript": ("TypeScript\nlet a: any", "2:let a: any", "typescript"),
+    "a thought": ("<think>\nI add 1; see `a`\n</think>\n\na()", "5:a()", ""),
+    "a thought with a block in it": ("<think>\n```js\nb()\n```\n</think>\n```js\na()\n```", "7:a()", "javascript"),
+    "a thought that the template began": ("I add one to it.\n\n</think>\n\na()", "5:a()", ""),
+    "an answer in its tags": ("<answer>\na()\n</answer>", "2:a()", ""),
+    "a call in its tags": ("<tool_call>a()</tool_call><|im_end|>\n", "1:a()", ""),
+    "a token before": ("<|python_tag|>a()\nb()", "1:a() | 2:b()", ""),
+    "a token after": ("a()<|im_end|>", "1:a()", ""),
+    "a token after a fence": ("```js\na()\n```<|eot_id|>", "2:a()", "javascript"),
+    "a thought before a slip": ("<think>x</think>\nconst a = ;", "2:const a = ;", ""),
     "emoji in the prose": ("\U0001f600 here:\n```js\na('\U0001f600')\n```", "3:a('\U0001f600')", "javascript"),
 }  # fmt: skip
 
@@ -107,6 +116,15 @@ CODE = {
     "prose": "I am sorry, I can't do that.",
     "tildes": "a = ~~~b",
     "tagged": "html`<b>`",
+    "a token in a string": "const end = '<|im_end|>'",
+    "a token in a comment": "a() // <|im_end|>",
+    "a tag in a template": "const s = `\n<think>a</think>\n`",
+    "a tag on a template's line": "const s = `some words in a row\n</think>`",
+    "a tag in a comment": "a /* some words in a row\n</think> */",
+    "a tag in a comment, and a slip": "/* some words in a row\n</think> */\na( =",
+    "a tag in a string": "a ? 'some words in a row </think>' : b",
+    "JSX": "const a = <code>x</code>",
+    "a generic arrow": "<T>(answer: T) => answer",
     "empty": "",
     "comment only": "// nothing",
 }  # fmt: skip
@@ -152,7 +170,7 @@ def test_the_name_in_a_fence(info: str, name: str) -> None:
 
 _LINES = (
     "```¦```js¦````¦~~~¦~~~ts¦```bash¦> ```¦  ```¦/*¦*/¦`a`¦a()¦let b: any¦- ¦Hello there you¦(c)¦\U0001f600¦'¦\\¦¦"
-    "javascript¦```x```¦```y"
+    "javascript¦```x```¦```y¦<think>¦</think>¦<|im_end|>"
 )
 MARKDOWN = st.lists(st.sampled_from(_LINES.split("¦")) | st.text(max_size=8), max_size=16).flatmap(
     lambda lines: st.sampled_from(["\n", "\r\n", "\r", "\u2028"]).map(lambda end: end.join(lines))
@@ -188,11 +206,15 @@ def test_what_was_found_is_code_the_next_time(text: str) -> None:
         "1. ",
         "a(b)\n",
         "\n",
+        "<think>",
+        "<think>\n</thinking>\n",
+        "<code> ",
+        "some words in a row\n</think>\n",
     ],
 )
 def test_time_is_linear(unit: str) -> None:
     def seconds(size: int) -> float:
-        text = "```js\n" + unit * (size // len(unit))
+        text = ("" if "<" in unit else "```js\n") + unit * (size // len(unit))
         best = 9e9
         for _ in range(3):
             started = time.perf_counter()
