@@ -63,11 +63,11 @@ def refusal_of(code: str, language: str = "") -> Refusal | None:
     if not code.replace("\ufeff", "").strip():
         return Refusal("There is no code to run: send JavaScript.")
     if language.lower() in LANGUAGES:
-        return _refusal(LANGUAGES[language.lower()], language.lower())
+        return _refusal(LANGUAGES[language.lower()], code, language.lower())
     if _wraps_code(code):
         return Refusal("This is a JSON document, not JavaScript: send the code itself, not JSON around it.")
     kind = _kind_of(code)
-    return _refusal(kind) if kind else None
+    return _refusal(kind, code) if kind else None
 
 
 def is_foreign(code: str) -> bool:
@@ -75,16 +75,25 @@ def is_foreign(code: str) -> bool:
     return refusal_of(code) is not None
 
 
-def _refusal(kind: str, name: str = "") -> Refusal:
+def _refusal(kind: str, code: str, name: str = "") -> Refusal:
     what = f"a block of {kind} (```{name})" if name else {"text": "text without code"}.get(kind, kind)
     advice = {
-        "shell": "To run a command, use require('child_process').execSync('...').",
+        "shell": "This is Node.js. To run a command, use require('child_process').execSync('...').",
         "text": "Send only code, with remarks as // comments; to answer in words, do not call this tool.",
         "JSON": "To use it as data, assign it: const data = {...}.",
         "HTML or XML": "To write it to a file, put it in a template literal.",
         "SQL": "Databases are reached through a package.",
     }.get(kind, "Write the same in JavaScript.")
+    if kind == "shell" and (install := _INSTALL.search(code)):
+        advice = f"Where the session has a network, use require('child_process').execSync('{install[1]}')."
     return Refusal(f"Only JavaScript runs here, and this is {what}. {advice}")
+
+
+_INSTALL = re.compile(
+    r"^[ \t]*(?:\$ |[!%] ?)?((?:npm (?:install|i|add)|yarn add|pnpm add)(?: [\w@./^~-]{1,40}){1,3})[ \t]*"
+    r"(?=[&;|#\r\n]|\Z)",
+    re.MULTILINE,
+)
 
 
 def _kind_of(code: str) -> str:
@@ -158,10 +167,15 @@ def _is_json_document(code: str, lines: list[str]) -> bool:
 
 def _wraps_code(code: str) -> bool:
     """Tell whether it is a tool call in JSON rather than what the tool is to run."""
-    value = _json_of(code)
+    return _is_call(_json_of(code))
+
+
+def _is_call(value: object) -> bool:
     if not isinstance(value, dict):
         return False
-    return any(isinstance(value.get(key), (str, dict, list)) for key in ("code", "javascript", "script", "arguments"))
+    if any(isinstance(value.get(key), (str, dict, list)) for key in ("code", "javascript", "script", "arguments")):
+        return True
+    return any(_is_call(value.get(key)) for key in ("input", "parameters", "function", "tool_call"))
 
 
 def _json_of(code: str) -> object:
@@ -169,32 +183,45 @@ def _json_of(code: str) -> object:
     if not (text.startswith("{") and text.endswith("}") and '"' in text[:200]):
         return None
     try:
-        return json.loads(text)
+        return json.loads(text, strict=False)  # Models leave line breaks in strings as they are.
     except (ValueError, RecursionError):
         return None
 
 
 _COMMAND = re.compile(
-    r"(?:\$ )?(?:sudo )?(?:npm|npx|yarn|pnpm|pip3?|cd|ls|mkdir|rm|cp|mv|cat|echo|curl|wget|git|node|apt|apt-get|brew"
-    r"|python3?|chmod|touch|docker|bash|sh|grep|tar|unzip|export (?=\w+=\S))(?: *(?<= )(?![=(+*%,;:?&|<>!])\S.*)?"
+    r"(?:\$ |[!%] ?)?(?:sudo )?(?:(?:npm|npx|yarn|pnpm|pip3?|cd|ls|mkdir|rm|cp|mv|cat|echo|curl|wget|git|node|apt"
+    r"|apt-get|brew|python3?|chmod|touch|docker|bash|sh|grep|tar|unzip|export (?=\w+=\S))"
+    r"(?: *(?<= )(?![=(+*%,;:?&|<>!])\S.*)?"
+    # Words of English, too, but for what comes next.
+    r"|(?:find|head|tail|wc|sort|sed|awk|du|df|ps|tree|which|source) (?:-\w|[./~'\"]).*)"
 )
+_HEREDOC = re.compile(r"[^'\"`]*<<-? ?(?P<quote>['\"]?)(?P<end>[A-Za-z_]+)(?P=quote)(?: *[|>&].*)?")
 
 
 def _is_shell(lines: list[str]) -> bool:
     if lines[0].startswith("#!") and re.match(r"#!\S*(?:/env +)?\S*\b(?:ba|z|da)?sh\b", lines[0]):
         return True
     goes_on = found = False
+    heredoc = ""
     for line in lines:
+        if heredoc:
+            if line == heredoc:
+                heredoc, found = "", True
+            continue
         if not goes_on and not line.startswith("#"):
+            if _COMMAND.match(line) and (opening := _HEREDOC.fullmatch(line)):
+                heredoc = opening["end"]
+                continue
             if not _COMMAND.fullmatch(line) or line.endswith(("{", ";", "(", ",")) or "=>" in line:
                 return False
             found = True
         goes_on = line.endswith("\\")
-    return found
+    return found and not heredoc
 
 
 _PYTHON = re.compile(
     r"(?:(?:async )?def \w+\(.*\).*:|class \w+(?:\(.*\))?:|from [\w.]+ import [\w*(].*|import [\w.]+ as \w+"
+    r"|for \w+(?:, *\w+)* in [^{]+:.*|[^{'\"`]*\[[^'\"`]* for \w+ in [^'\"`]*\].*|print ['\"].*"
     r"|(?:if|elif|while|for|with) .+:|(?:else|try|finally):|except\b.*:|print\(f[\"'].*\)"
     r"|import (?:sys|re|json|math|random|time|csv|datetime|requests|numpy|pandas))(?:\s*#.*)?"
 )
