@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from . import output
@@ -14,6 +15,11 @@ from .runs import TIMED_OUT, Attachment, Outcome
 
 _PICTURES = {"image/png": "png", "image/jpeg": "jpeg"}
 _DOCUMENTS = {"image/svg+xml": "image.svg", "text/html": "output.html"}
+
+# A line of a stack that is Node.js's or the runtime's own; what `util.inspect` writes after a stack stays.
+_OWN_FRAME = re.compile(
+    r"\n +at (?:[^\n()]*\(|async )?(?:node:|evalmachine\.<anonymous>)[\w/.:-]*\)?(?=[ ,\])}]*\{?$)", re.MULTILINE
+)
 
 
 def outcome_of(answer: Answered, cell: int) -> Outcome:
@@ -61,10 +67,10 @@ def _result(value: Value | None, bundles: Sequence[Mapping[str, str]]) -> str | 
 
 
 def _text(answer: Answered, error: str, late: str) -> str:
-    """Return all that a model may read of the run."""
+    """Return all that a model may read of the run: of stacks, only what is its own code's."""
     failed = not _succeeded(answer.envelope)
-    parts = [late, answer.stdout.rstrip("\n")]
-    if stderr := answer.stderr.strip():
+    parts = [late, _OWN_FRAME.sub("", answer.stdout.rstrip("\n"))]
+    if stderr := _OWN_FRAME.sub("", answer.stderr.strip()):
         parts.append(stderr if failed else f"stderr:\n{stderr}")
     value = answer.envelope.value
     if value is not None and value.text and not set(value.mime) & {*_PICTURES, *_DOCUMENTS}:
@@ -81,7 +87,7 @@ def _error_text(envelope: Envelope, cell: int) -> str:
 
 
 def _late_text(late: Late, cell: int) -> str:
-    parts = [part for part in (late.out.rstrip("\n"), late.err.rstrip("\n")) if part]
+    parts = [_OWN_FRAME.sub("", part) for part in (late.out.rstrip("\n"), late.err.rstrip("\n")) if part]
     parts += [_late_error(error, cell) for error in late.errors]
     return "\n".join(["After an earlier run's end, its code still did this:", *parts, "---"]) if parts else ""
 
