@@ -217,8 +217,8 @@ _GOES_ON = re.compile(r"\s*[(\[`+\-*/.,]")
 
 # What the templates of models' chats put around thoughts and calls. No JavaScript starts so; it ends so in a comment.
 _MARK = (
-    r"</?(?:think(?:ing)?|answer|final_answer|response|code|execute|tool_(?:call|code|use)|function_call|tool)>"
-    r"|<\|[a-z_]+\|>"
+    r"</?(?:think(?:ing)?|answer|final_answer|response|code|execute|tool_(?:call|code|use)|function_call|tool|s)>"
+    r"|</?(?:function|parameter|invoke)(?:[= ][^<>\n]{1,80})?>|<\|[a-z_]+\|>(?:assistant(?=[\s<]))?"
 )
 _THOUGHT = r"<(?P<thought>think(?:ing)?|reasoning|reflection|scratchpad)>.*?</(?P=thought)>"
 _LEFT_BEFORE = re.compile(rf"\s*(?:(?:{_THOUGHT}|{_MARK})\s*){{1,9}}", re.DOTALL)
