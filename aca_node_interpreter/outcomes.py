@@ -17,9 +17,7 @@ _PICTURES = {"image/png": "png", "image/jpeg": "jpeg"}
 _DOCUMENTS = {"image/svg+xml": "image.svg", "text/html": "output.html"}
 
 # A line of a stack that is Node.js's or the runtime's own; what `util.inspect` writes after a stack stays.
-_OWN_FRAME = re.compile(
-    r"\n +at (?:[^\n()]*\(|async )?(?:node:|evalmachine\.<anonymous>)[\w/.:-]*\)?(?=[ ,\])}]*\{?$)", re.MULTILINE
-)
+_OWN_FRAME = re.compile(r"\n +at (?:[^\n()]*\(|async )?node:[\w/.:-]*\)?(?=[ ,\])}]*\{?$)", re.MULTILINE)
 
 
 def outcome_of(answer: Answered, cell: int) -> Outcome:

@@ -21,7 +21,7 @@ PRINTED = {
     "kinds of frames": (
         "E\n    at async open (node:internal/fs/promises:6:2)\n    at async node:internal/a-b:1:2\n"
         "    at Immediate.begin [as _onImmediate] (node:aca:1:2)\n    at new Script (node:vm:1:2)\n"
-        "    at arguments.<computed> [as a] (node:events:1:2)\n    at evalmachine.<anonymous>:1:2\nend",
+        "    at arguments.<computed> [as a] (node:events:1:2)\nend",
         "E\nend",
     ),
     "properties after a stack": (
@@ -36,6 +36,7 @@ PRINTED = {
 
 KEPT = {
     "code's own": "E\n    at f (/mnt/data/cell_1.js:1:7)\n    at /mnt/data/node_modules/a/b.js:1:2",
+    "scripts of the code's own": "E\n    at f (evalmachine.<anonymous>:1:2)\n    at evalmachine.<anonymous>:2:1",
     "built-in functions": "E\n    at Array.map (<anonymous>)\n    at async Promise.all (index 0)",
     "code in eval": "E\n    at eval (eval at f (node:aca:1:2), <anonymous>:1:6)",
     "a line alone": "    at node:fs:1:2",

@@ -156,7 +156,7 @@ def _erased(units: str, spans: list[_Span]) -> str | Refusal:
 
 
 def _refusal(units: str, refused: list[_Span]) -> Refusal:
-    lines = [f"Line {line_of(units, span.start)}: {span.refusal}" for span in refused[:3]]
+    lines = list(dict.fromkeys(f"Line {line_of(units, span.start)}: {span.refusal}" for span in refused[:3]))
     if len(refused) > 3:
         lines.append(f"{len(refused) - 3} more like these.")
     return Refusal("TypeScript's types are removed before it runs, but this is more than a type.\n" + "\n".join(lines))

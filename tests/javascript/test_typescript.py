@@ -291,6 +291,12 @@ SAFER = {
 _BLANKS = re.compile("[\u00a0\u2002\u2003\u3000\ufeff]")
 
 
+def test_two_of_a_kind_in_a_line_are_told_once() -> None:
+    refusal = erase("class A { constructor(public x: number, public y: number) {} }")
+    assert isinstance(refusal, Refusal)
+    assert refusal.message.count("parameter property") == 1
+
+
 def alike(code: str) -> str:
     """Node.js fills with other blanks where there was no ASCII, to keep bytes; we keep UTF-16 units, as it does too."""
     return _BLANKS.sub(" ", code)

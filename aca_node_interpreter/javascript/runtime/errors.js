@@ -37,7 +37,7 @@ function readStack(about, run, stack) {
   let last = 0;
   for (let i = 0; i < lines.length && frames.length < 50; i++) {
     let line = lines[i];
-    if (!exec(/^ +at /, line) || exec(/\(?node:|evalmachine\.|\[eval/, line)) continue;
+    if (!exec(/^ +at /, line) || exec(/\(?node:|\[eval/, line)) continue;
     const place = exec(/^(.*)\/mnt\/data\/cell_(\d+)\.js:(\d+):(-?\d+)(.*)$/, line);
     if (place) {
       const shift = cells[place[2]] && place[3] === "1" ? cells[place[2]].shift : 0;
