@@ -1,0 +1,111 @@
+"""One caller at a time, in the order in which they came, from any thread and any event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import Future
+from contextlib import asynccontextmanager, contextmanager
+
+from .errors import ConfigurationError
+
+
+class Turns:
+    """A lock that is fair, and that threads and event loops share."""
+
+    def __init__(self) -> None:
+        self._state = threading.Lock()
+        self._is_taken = False
+        self._waiting: deque[Future[None]] = deque()
+        self._loops: list[asyncio.AbstractEventLoop] = []
+
+    @contextmanager
+    def taken(self) -> Iterator[None]:
+        """Wait for one's turn, and hold it.
+
+        Raises:
+            ConfigurationError: somebody before is on the event loop that the wait would stop.
+        """
+        if _running_loop() in self._loops:
+            raise ConfigurationError(
+                "A run is under way on this event loop, and waiting for it here would stop the loop for ever: "
+                "use the asynchronous method."
+            )
+        turn = self._queued()
+        try:
+            turn.result()
+        except BaseException:
+            self._give_up(turn)
+            raise
+        try:
+            yield
+        finally:
+            self._pass_on()
+
+    @asynccontextmanager
+    async def taken_async(self) -> AsyncIterator[None]:
+        """Do what `taken` does, without holding up the event loop."""
+        loop = asyncio.get_running_loop()
+        self._loops.append(loop)
+        try:
+            turn = self._queued()
+            try:
+                await asyncio.wrap_future(turn)
+            except BaseException:
+                self._give_up(turn)
+                raise
+            try:
+                yield
+            finally:
+                self._pass_on()
+        finally:
+            self._loops.remove(loop)
+
+    @contextmanager
+    def taken_if_free(self) -> Iterator[bool]:
+        """Hold the turn if nobody has it or waits for it, and tell whether that is so."""
+        with self._state:
+            is_free = not self._is_taken
+            self._is_taken = True
+        try:
+            yield is_free
+        finally:
+            if is_free:
+                self._pass_on()
+
+    def _queued(self) -> Future[None]:
+        """Return what is done when the turn has come."""
+        turn: Future[None] = Future()
+        with self._state:
+            if self._is_taken:
+                self._waiting.append(turn)
+                return turn
+            self._is_taken = True
+        turn.set_running_or_notify_cancel()
+        turn.set_result(None)
+        return turn
+
+    def _give_up(self, turn: Future[None]) -> None:
+        # Where the turn came at that very moment, it goes on to the next.
+        if not turn.cancel():
+            self._pass_on()
+
+    def _pass_on(self) -> None:
+        with self._state:
+            while self._waiting:
+                turn = self._waiting.popleft()
+                if turn.set_running_or_notify_cancel():
+                    break
+            else:
+                self._is_taken = False
+                return
+        turn.set_result(None)
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
