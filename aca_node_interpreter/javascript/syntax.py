@@ -16,7 +16,8 @@ from aca_node_interpreter.javascript.units import IDENTIFIER_PART, blank, from_u
 _FIRST_LINE = re.compile(r"[\s\ufeff]*(#!|-->)[^\n\r\u2028\u2029]*")
 _LEADING_COMMENTS = re.compile(r"(?:[\s\ufeff]+|//[^\n\r\u2028\u2029]*|/\*(?:[^*]|\*(?!/))*\*/)+")
 _ATTRIBUTES = re.compile(
-    r"""(?:from|import)\s*(?P<quote>["'])(?:[^"'\\\n]|\\.)*(?P=quote)\s*(?P<all>(?:with|assert)\s*\{(?P<inside>[^{}]*)\})"""
+    r"""(?:from|import)\s*(?P<quote>["'])(?:(?!(?P=quote))[^\\\n]|\\.)*(?P=quote)\s*"""
+    r"""(?P<all>(?:with|assert)\s*\{(?P<inside>[^{}]*)\})"""
 )
 # The grammar would go on with the next line. The last two characters become the end of the string or list, and `;`.
 _UNENDED = re.compile(

@@ -115,6 +115,10 @@ IMPORTS = [
     ("import { default as a } from 'x'", [Import("x", 1, (("default", "a"),))]),
     ("import { function as a } from 'x'", [Import("x", 1, (("function", "a"),))]),
     ("import a from 'x' with { type: 'json' }", [Import("x", 1, (("default", "a"),), {"type": "json"})]),
+    (
+        "import a from \"it's.json\" with { type: 'json' }",
+        [Import("it's.json", 1, (("default", "a"),), {"type": "json"})],
+    ),
     ("import a from 'x' assert { 'type': \"json\", }", [Import("x", 1, (("default", "a"),), {"type": "json"})]),
     ("export { a, b as c } from 'x'; export * from 'y'; import 'z'", [Import("x", 1), Import("y", 1), Import("z", 1)]),
     ("export * as a from 'x' with { type: 'json' }", [Import("x", 1, (), {"type": "json"})]),
