@@ -88,7 +88,12 @@ def test_only_who_finds_it_free_takes_it_at_once() -> None:
         assert (first, second) == (True, False)
     with turns.taken():
         done = threading.Event()
-        waiting = threading.Thread(target=lambda: [turns.taken().__enter__(), done.set()])
+
+        def wait() -> None:
+            with turns.taken():
+                done.set()
+
+        waiting = threading.Thread(target=wait)
         waiting.start()
         assert not done.wait(0.05)
         with turns.taken_if_free() as third:

@@ -35,6 +35,17 @@ class Scope:
     functions: list[str] = field(default_factory=list)
 
 
+@dataclass(frozen=True)
+class Declaration:
+    """A declaration at the top level that takes effect where it stands; offsets of the text."""
+
+    start: int
+    end: int
+    names: tuple[str, ...]
+    is_constant: bool = False
+    """Whether all that it declares is `const`, and has a value."""
+
+
 @dataclass
 class Found:
     """What stands at the top level of a text; names in their order."""
@@ -45,6 +56,7 @@ class Found:
     imports: list[Node] = field(default_factory=list)
     exports: list[Node] = field(default_factory=list)
     waits: bool = False
+    declarations: list[Declaration] = field(default_factory=list)
     scopes: dict[tuple[int, int], Scope] = field(default_factory=dict)
 
 
@@ -171,10 +183,15 @@ class _Sweep:
             name = parent.child_by_field_name("name")
             if name is not None:
                 self._declare([self.source.name(name)])
+                self._note(parent, [self.source.name(name)])
         elif kind == "variable_declaration":
-            self.found.vars.update(dict.fromkeys(_declared(self.source, parent)))
+            names = list(_declared(self.source, parent))
+            self.found.vars.update(dict.fromkeys(names))
+            self._note(parent, names)
         elif kind in ("lexical_declaration", "using_declaration"):
-            self._declare(list(_declared(self.source, parent)))
+            names = list(_declared(self.source, parent))
+            self._declare(names)
+            self._note(parent, names, is_constant=word == "const" and _has_values(parent))
         elif kind == "for_in_statement":
             left = parent.child_by_field_name("left")
             if left is None:
@@ -194,6 +211,11 @@ class _Sweep:
         if block.type in ("switch_case", "switch_default"):
             block = self.path[-4]
         self._scope(block).names.update(names)
+
+    def _note(self, node: Node, names: list[str], *, is_constant: bool = False) -> None:
+        if self.path[-3].type in ("program", "export_statement"):
+            start, end = self.source.start(node), self.source.end(node)
+            self.found.declarations.append(Declaration(start, end, tuple(names), is_constant))
 
 
 def find_declarations(source: Source) -> Found:
@@ -241,3 +263,9 @@ def _declared(source: Source, declaration: Node) -> Iterator[str]:
         name = declarator.child_by_field_name("name") if declarator.type == "variable_declarator" else None
         if name is not None:
             yield from names_in(source, name)
+
+
+def _has_values(declaration: Node) -> bool:
+    """Whether V8 would not refuse the declaration of constants for want of a value."""
+    declarators = [node for node in declaration.named_children if node.type == "variable_declarator"]
+    return all(node.child_by_field_name("value") is not None for node in declarators)

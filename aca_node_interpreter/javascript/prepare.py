@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from aca_node_interpreter.javascript.completion import returned
+from aca_node_interpreter.javascript.constants import relaxed
 from aca_node_interpreter.javascript.declarations import COMMONJS, Found, find_declarations, hoisted_functions
 from aca_node_interpreter.javascript.fences import TYPESCRIPT, code_of
 from aca_node_interpreter.javascript.foreign import refusal_of
@@ -50,13 +51,21 @@ def prepare_code(code: str) -> Prepared:
     names, only_vars = _names(found, mode)
     last = list(returned(source, boxed=mode.is_async))
     imports, live = live_bindings(source, imports, {edit.start for edit in last})
-    edits = [*_first_line(source), *last, *module_edits(source, found), *meta, *live]
+    variables, constants = relaxed(source, found.declarations)
+    edits = [*_first_line(source), *last, *module_edits(source, found), *meta, *live, *variables]
     kept = _in_order(edits)
+    places = {name: place for place, name in enumerate(names)}
+    at_once = [*found.functions, *(local for each in imports for _, local in each.bindings)]
     return Prepared(
         code=code,
         edits=tuple(kept),
         names=tuple(names),
         vars=tuple(only_vars),
+        constants=tuple(constants),
+        at_once=tuple(places[name] for name in at_once if name in places),
+        declared=tuple(
+            (each.end, tuple(places[name] for name in each.names if name in places)) for each in found.declarations
+        ),
         imports=tuple(imports),
         is_async=mode.is_async,
         is_strict=mode.is_strict,

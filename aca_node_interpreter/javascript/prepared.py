@@ -44,6 +44,12 @@ class Prepared:
     """All names that the code declares at its top level."""
     vars: tuple[str, ...] = ()
     """Those of `names` that only `var` declares: they keep what a former run left in them, as in a script."""
+    constants: tuple[str, ...] = ()
+    """Those of `names` that are constant though an edit made variables of them; see `constants`."""
+    at_once: tuple[int, ...] = ()
+    """Places in `names` of what is there before the code starts: functions and imports."""
+    declared: tuple[tuple[int, tuple[int, ...]], ...] = ()
+    """Offsets where a declaration ends, each with the places in `names` of what it declares."""
     imports: tuple[Import, ...] = ()
     is_async: bool = False
     """Whether it waits at its top level."""

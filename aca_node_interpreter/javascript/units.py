@@ -13,7 +13,8 @@ _LINE_END = re.compile(r"\r\n?|[\n\u2028\u2029]")
 
 def blank(text: str) -> str:
     """Return as many spaces, with line ends and tabs where they were."""
-    return _INK.sub(" ", text)
+    # Most are part of a line.
+    return " " * len(text) if text.isprintable() else _INK.sub(" ", text)
 
 
 def line_of(units: str, offset: int) -> int:

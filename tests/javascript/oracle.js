@@ -8,7 +8,15 @@ const util = require('util')
 const vm = require('vm')
 const { pathToFileURL } = require('url')
 
-function edited(code, edits) {
+// With a call where each declaration is over, as in a session's later runs.
+function withPublishing({ edits, declared }) {
+  const calls = declared.map(([offset, places]) => [offset, offset, `;$aca(${places});`])
+  return [...calls, ...edits].sort((one, other) => one[0] - other[0])
+}
+
+function edited(prepared) {
+  const { code } = prepared
+  const edits = withPublishing(prepared)
   let text = ''
   let at = 0
   for (const [start, end, replacement] of edits) {
@@ -17,6 +25,8 @@ function edited(code, edits) {
   }
   return text + code.slice(at)
 }
+
+globalThis.$aca = () => {}
 
 const PARAMETERS = ['exports', 'require', 'module', '__filename', '__dirname']
 
@@ -34,7 +44,7 @@ function wrapped(prepared, body) {
 }
 
 function compiled(prepared, filename) {
-  const source = wrapped(prepared, edited(prepared.code, prepared.edits))
+  const source = wrapped(prepared, edited(prepared))
   const importModuleDynamically = vm.constants && vm.constants.USE_MAIN_CONTEXT_DEFAULT_LOADER
   return new vm.Script(source, { filename, importModuleDynamically }).runInThisContext()
 }
@@ -112,7 +122,7 @@ async function answer({ op, kind, code, prepared, folder, candidates }) {
   if (op === 'prepared') return captured(() => runPrepared(prepared, file))
   if (op === 'compiles') {
     // Whether the prepared text compiles, and which of its names V8 does not know, and which it knows beside them.
-    const body = edited(prepared.code, prepared.edits)
+    const body = edited(prepared)
     const inside = (more) => `(${prepared.async ? 'async ' : ''}function(){${prepared.strict ? '"use strict";' : ''}${body}\n;${more}})`
     const fits = (more) => {
       try {

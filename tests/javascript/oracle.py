@@ -22,6 +22,7 @@ def wire(prepared: Prepared) -> dict[str, Any]:
         "edits": [[edit.start, edit.end, edit.text] for edit in prepared.edits],
         "names": list(prepared.names),
         "vars": list(prepared.vars),
+        "declared": [[offset, list(places)] for offset, places in prepared.declared],
         "imports": [[each.specifier, each.line, each.bindings, dict(each.attributes)] for each in prepared.imports],
         "async": prepared.is_async,
         "strict": prepared.is_strict,

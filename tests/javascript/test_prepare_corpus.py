@@ -137,6 +137,9 @@ def check_runs(files: list[Path], folder: Path) -> Counter[str]:
             seen["the grammar sees an error: left to V8"] += 1
             continue
         (folder / "prepared.json").write_text(json.dumps(wire(prepared)))
+        if not prepared.is_module and is_module_by_its_package(file):
+            seen["excluded: a module only by its package, which a text does not know"] += 1
+            continue
         plain = run([node, str(file)], file.parent)
         if plain is None or "SyntaxError" in plain[1]:
             seen["excluded: does not run by itself"] += 1
@@ -147,6 +150,12 @@ def check_runs(files: list[Path], folder: Path) -> Counter[str]:
         seen[f"same, exit code {plain[2]}"] += 1
     assert wrong == {}
     return seen
+
+
+def is_module_by_its_package(file: Path) -> bool:
+    """Whether Node.js takes a file for a module because the nearest `package.json` says so."""
+    about = next((folder / "package.json" for folder in file.parents if (folder / "package.json").exists()), None)
+    return file.suffix == ".js" and about is not None and json.loads(about.read_text()).get("type") == "module"
 
 
 def run(command: list[str], folder: Path) -> tuple[str, str, int] | None:

@@ -6,7 +6,7 @@
 // User code shares this process and may break every built-in. Hence own copies, loops by index instead of iterators,
 // and objects without a prototype wherever a property may be missing.
 
-const { Array, Buffer, Error, JSON, Math, Number, Object, Promise, Reflect, Symbol, SyntaxError, URL, process } = root;
+const { Array, Buffer, Error, JSON, Math, Number, Object, Promise, Reflect, Symbol, SyntaxError, TypeError, URL, process } = root;
 const { clearImmediate, clearInterval, clearTimeout, setImmediate, setInterval, setTimeout } = root;
 const load = root.require || process.getBuiltinModule;
 const childProcess = load("child_process");

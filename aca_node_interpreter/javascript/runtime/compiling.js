@@ -38,12 +38,15 @@ function compile(run) {
   }
 }
 
-// The body runs in a function, as CommonJS does it. All that is ours stands before it on its first line.
+// The body runs in a function, as CommonJS does it. All that is ours stands before it on its first line, but for the
+// calls that publish what a later run has declared.
 function compileBody(run) {
-  const { async, code, imports, module, names, strict, vars } = run.request;
+  const { async, atOnce, code, constants, imports, module, names, strict, vars } = run.request;
   let own = "$aca";
   while (indexOf(code, own) >= 0) own += "_";
   const isDeclared = { __proto__: null };
+  const isConstant = { __proto__: null };
+  for (let i = 0; i < constants.length; i++) isConstant[constants[i]] = true;
   let around = "";
   let starts = "";
   let pairs = "";
@@ -51,26 +54,25 @@ function compileBody(run) {
     around += `${keyword} ${name}=${own}.given[${run.given.length}];`;
     add(run.given, value);
   };
-  const expose = (name, former, initial) => {
+  const bind = (name, isGiven) => {
     isDeclared[name] = true;
     pairs += `()=>${name},${own}=>{${name}=${own}},`;
-    add(run.bindings, { __proto__: null, name, former, initial });
+    add(run.bindings, { __proto__: null, name, isGiven, isConstant: isConstant[name] });
   };
-  for (let i = 0; i < names.length; i++) expose(names[i]);
+  for (let i = 0; i < names.length; i++) bind(names[i], false);
   for (let i = 0; i < vars.length; i++) {
-    if (published[vars[i]]) starts += `${vars[i]}=${own}(${stringify(vars[i])});`;
+    if (slots[vars[i]]) starts += `${vars[i]}=${own}(${stringify(vars[i])});`;
   }
   for (let i = 0; i < imports.length; i++) {
     const pairs = imports[i][2];
     for (let j = 0; j < pairs.length; j++) give("const", pairs[j][1]);
   }
-  const keptNames = keys(kept);
-  for (let i = 0; i < keptNames.length; i++) {
-    const name = keptNames[i];
+  const givenNames = keys(given);
+  for (let i = 0; i < givenNames.length; i++) {
+    const name = givenNames[i];
     if (isDeclared[name] || indexOf(code, name) < 0) continue;
-    const value = kept[name].get();
-    give("let", name, value);
-    expose(name, kept[name], value);
+    give("let", name, newest(given[name]).get());
+    bind(name, true);
   }
   if (module) give("const", "$importMeta", importMeta(run));
   const header =
@@ -78,15 +80,21 @@ function compileBody(run) {
     `${module ? "" : "exports,require,module,__filename,__dirname"}){` +
     `${strict ? '"use strict";' : ""}${starts}${own}(${pairs});`;
   run.header = header.length;
-  applyEdits(run);
+  const isLater = keys(slots).length > 0;
+  applyEdits(run, isLater ? own : "");
   const outer = evaluate(run, `${header}${run.body}\n}})`);
   return () => {
-    const hook = function (name) {
-      if (typeof name === "string") return published[name].get();
+    const publishSome = (places) => {
+      for (let i = 0; i < places.length; i++) if (run.bindings[places[i]]) publishOne(run.bindings[places[i]]);
+    };
+    const hook = function (first) {
+      if (typeof first === "string") return newest(slots[first]).get();
+      if (typeof first === "number") return publishSome(arguments);
       for (let i = 0; i < run.bindings.length; i++) {
         run.bindings[i].get = arguments[2 * i];
         run.bindings[i].set = arguments[2 * i + 1];
       }
+      if (isLater) publishSome(atOnce);
       return undefined;
     };
     hook.given = run.given;
@@ -127,8 +135,9 @@ function importMeta(run) {
 }
 
 // The anchors lead back from the body to the text: offset in the body, in the text, and where that stretch ends.
-function applyEdits(run) {
-  const { code, edits } = run.request;
+function applyEdits(run, publisher) {
+  const { code } = run.request;
+  const edits = publisher ? withPublishing(run.request, publisher) : run.request.edits;
   let body = "";
   let position = 0;
   run.anchors = [];
@@ -141,6 +150,23 @@ function applyEdits(run) {
     position = edit[1];
   }
   run.body = body;
+}
+
+// Earlier functions may be called before the run ends, and are to see what it has declared.
+function withPublishing({ edits, declared }, publisher) {
+  const all = [];
+  let next = 0;
+  let end = 0;
+  for (let i = 0; i < declared.length; i++) {
+    const [offset, places] = declared[i];
+    while (next < edits.length && edits[next][0] < offset) {
+      end = edits[next][1];
+      add(all, edits[next++]);
+    }
+    if (end <= offset) add(all, [offset, offset, `;${publisher}(${join(places, ",")});`]);
+  }
+  while (next < edits.length) add(all, edits[next++]);
+  return all;
 }
 
 async function importAll(run) {

@@ -28,6 +28,7 @@ const loose = [];
 function begin(run) {
   run.began = now();
   cells[run.cell] = run;
+  keepAllAlike();
   enter(run);
   openOwnFile(run);
   let main;

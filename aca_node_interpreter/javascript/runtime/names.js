@@ -1,30 +1,86 @@
 // Names that one run declares and later runs use.
+//
+// Each text has bindings of its own, so that it runs as plain JavaScript does. Those of one name are kept alike, so that
+// a function sees what a later run declared anew: where a declaration is over, and where a run begins and ends, what is
+// new in one of them is copied to the others.
 
 // Node.js itself, packages and the kernel need these, or each text has its own: later runs get them as bindings around
 // their code.
 const reserved = { __proto__: null };
 const RESERVED = "require,module,exports,__filename,__dirname,$$,$$mimer$$,__aca".split(",").concat(ownKeys(root));
 for (let i = 0; i < RESERVED.length; i++) reserved[RESERVED[i]] = true;
-const published = { __proto__: null };
-const kept = { __proto__: null };
 
-// From here on later runs see the names; each reads and writes the binding itself.
+// For each name its bindings, the newest last, and the value that they had when they were last looked at.
+const slots = { __proto__: null };
+const given = { __proto__: null };
+const MAX_BINDINGS = 50;
+// More than these are not looked through each time that somebody reads one.
+const FEW_BINDINGS = 8;
+
+const newest = (slot) => slot.bindings[slot.bindings.length - 1];
+
 function publish(run) {
-  for (let i = 0; i < run.bindings.length; i++) {
-    const binding = run.bindings[i];
-    const { name, former, get, set } = binding;
-    let value;
-    try {
-      value = get();
-    } catch {
-      // Its initialiser did not come to an end: what a former run left stays.
-      continue;
-    }
-    if (former && value !== binding.initial) attempt(() => former.set(value));
-    const accessor = { __proto__: null, get, set, configurable: true, enumerable: false };
-    if (reserved[name] || !defineProperty(root, name, accessor)) kept[name] = binding;
-    else delete kept[name];
-    published[name] = binding;
-  }
+  for (let i = 0; i < run.bindings.length; i++) publishOne(run.bindings[i]);
   run.bindings = [];
+  keepAllAlike();
+}
+
+function publishOne(binding) {
+  let value;
+  try {
+    value = binding.get();
+  } catch {
+    // Its initialiser did not come to an end: what a former run left stays.
+    return;
+  }
+  const slot = (slots[binding.name] ??= { __proto__: null, bindings: [], value });
+  const isNew = indexIn(slot.bindings, binding) < 0;
+  if (isNew) {
+    add(slot.bindings, binding);
+    if (slot.bindings.length > MAX_BINDINGS) splice(slot.bindings, 0, 1);
+    expose(slot, binding);
+  }
+  if (isNew ? !binding.isGiven : !is(value, slot.value)) spread(slot, value);
+}
+
+// From here on later runs see the name; they read and write the binding itself.
+function expose(slot, binding) {
+  const { name } = binding;
+  const get = () => {
+    if (slot.bindings.length > 1 && slot.bindings.length <= FEW_BINDINGS) keepAlike(slot);
+    return binding.get();
+  };
+  const set = (value) => {
+    if (binding.isConstant) throw new TypeError("Assignment to constant variable.");
+    binding.set(value);
+    if (slot.bindings.length > 1) spread(slot, value);
+  };
+  const accessor = { __proto__: null, get, set, configurable: true, enumerable: false };
+  if (reserved[name] || !defineProperty(root, name, accessor)) given[name] = slot;
+}
+
+function spread(slot, value) {
+  const { bindings } = slot;
+  slot.value = value;
+  slot.bindings = [];
+  for (let i = 0; i < bindings.length; i++) {
+    const follows = attempt(() => {
+      bindings[i].set(value);
+      return true;
+    });
+    // What is constant can't follow; only the newest stays nevertheless.
+    if (follows || i === bindings.length - 1) add(slot.bindings, bindings[i]);
+  }
+}
+
+function keepAllAlike() {
+  const names = keys(slots);
+  for (let i = 0; i < names.length; i++) keepAlike(slots[names[i]]);
+}
+
+function keepAlike(slot) {
+  for (let i = slot.bindings.length - 1; i >= 0 && slot.bindings.length > 1; i--) {
+    const value = slot.bindings[i].get();
+    if (!is(value, slot.value)) return spread(slot, value);
+  }
 }
