@@ -61,7 +61,14 @@ def _result(value: Value | None, bundles: Sequence[Mapping[str, str]]) -> str | 
     for media_type, kind in _PICTURES.items():
         if media_type in shown:
             return Image(kind, shown[media_type])
-    return "" if value is None else value.text
+    return _written(shown) if value is None else value.text
+
+
+def _written(bundle: Mapping[str, str]) -> str:
+    """Return a rich result that is neither a picture nor a document: as plain text if it has any, else what it has."""
+    if set(bundle) & {*_PICTURES, *_DOCUMENTS}:
+        return ""
+    return bundle.get("text/plain") or next(iter(bundle.values()), "")
 
 
 def _text(answer: Answered, error: str, late: str) -> str:
@@ -70,6 +77,7 @@ def _text(answer: Answered, error: str, late: str) -> str:
     parts = [late, _OWN_FRAME.sub("", answer.stdout.rstrip("\n"))]
     if stderr := _OWN_FRAME.sub("", answer.stderr.strip()):
         parts.append(stderr if failed else f"stderr:\n{stderr}")
+    parts += map(_written, answer.envelope.displays)
     value = answer.envelope.value
     if value is not None and value.text and not set(value.mime) & {*_PICTURES, *_DOCUMENTS}:
         parts.append(f"=> {value.text}")

@@ -7,15 +7,19 @@ from __future__ import annotations
 
 import re
 import zlib
+from bisect import bisect
 from collections import Counter
 from collections.abc import Iterator
 from functools import cache
 from importlib.resources import files
 from itertools import count, product
-from string import ascii_letters, digits
+from string import ascii_letters, ascii_lowercase, ascii_uppercase, digits
+
+from tree_sitter import Node
 
 from aca_node_interpreter.javascript import grammars
 from aca_node_interpreter.javascript.bindings import binds
+from aca_node_interpreter.javascript.declarations import FUNCTIONS
 
 # In the order in which they are evaluated.
 _FILES = (
@@ -59,26 +63,74 @@ def source() -> str:
 
 
 def _with_short_names(code: str) -> str:
-    """Give each name that the code declares another one, the same everywhere; properties keep theirs."""
+    """Give each name that the code declares a short one; properties keep theirs.
+
+    A name of the runtime's own scope gets one that nothing else has, everywhere. All others are local to a statement of
+    that scope, and each statement has the same short ones for them, which makes statements alike.
+    """
     language = grammars.javascript()
-    found = grammars.captures(grammars.parse(code, language), language, _NAMES)
-    leaves = [(leaf.start_byte >> 1, leaf.end_byte >> 1, leaf) for each in found.values() for leaf in each]
-    spelled = Counter(code[start:end] for start, end, _ in leaves)
-    declared = {code[start:end] for start, end, leaf in leaves if binds(leaf)}
-    taken = spelled.keys() - declared | _KEYWORDS
-    short = (name for name in _short_names() if name not in taken)
-    names = {name: next(short) for name, _ in spelled.most_common() if name in declared}
+    tree = grammars.parse(code, language)
+    found = grammars.captures(tree, language, _NAMES)
+    leaves = sorted((leaf for each in found.values() for leaf in each), key=lambda leaf: leaf.start_byte)
+    spelled = [code[leaf.start_byte >> 1 : leaf.end_byte >> 1] for leaf in leaves]
+    statements = _statements(tree.root_node)
+    starts = [statement.start_byte for statement in statements]
+    places = [bisect(starts, leaf.start_byte) - 1 for leaf in leaves]
+    shared: Counter[str] = Counter()
+    local = set()
+    for leaf, name, place in zip(leaves, spelled, places, strict=True):
+        if binds(leaf):
+            if place >= 0 and _is_inner(leaf, statements[place]):
+                local.add((place, name))
+            else:
+                shared[name] = 0
+    local = {(place, name) for place, name in local if name not in shared}
+    declared = {*shared, *(name for _, name in local)}
+    taken = {name for name in spelled if name not in declared} | _KEYWORDS
+    shared.update(name for name in spelled if name in shared)
+    short = (name for name in _short_names(ascii_uppercase) if name not in taken)
+    names = {name: next(short) for name, _ in shared.most_common()}
+    locals_of: dict[int, dict[str, str]] = {}
     parts, position = [], 0
-    for start, end, leaf in sorted(leaves, key=lambda each: each[0]):
-        name = code[start:end]
-        if name in names:
-            colon = f"{name}:" if leaf.type != "identifier" else ""
-            parts += [code[position:start], colon, names[name]]
-            position = end
+    for leaf, name, place in zip(leaves, spelled, places, strict=True):
+        if (place, name) in local:
+            known = locals_of.setdefault(place, {})
+            if name not in known:
+                known[name] = next(
+                    each for each in _short_names(ascii_lowercase) if each not in taken and each not in known.values()
+                )
+            written = known[name]
+        elif name in names:
+            written = names[name]
+        else:
+            continue
+        start = leaf.start_byte >> 1
+        parts += [code[position:start], f"{name}:" if leaf.type != "identifier" else "", written]
+        position = leaf.end_byte >> 1
     return "".join([*parts, code[position:]])
 
 
-def _short_names() -> Iterator[str]:
+def _statements(root: Node) -> list[Node]:
+    """Return what the function around the runtime's files consists of."""
+    node = root
+    while (body := node.child_by_field_name("body")) is None:
+        node = node.named_children[0]
+    return body.named_children
+
+
+def _is_inner(leaf: Node, statement: Node) -> bool:
+    """Whether a declaration counts within a statement only."""
+    node = leaf.parent
+    if statement.type.endswith("_declaration") and node == statement:
+        return False
+    while node is not None and node != statement:
+        if node.type in FUNCTIONS or node.type in ("method_definition", "statement_block", "class_body"):
+            return True
+        node = node.parent
+    return not statement.type.endswith(("lexical_declaration", "variable_declaration"))
+
+
+def _short_names(initials: str) -> Iterator[str]:
     for length in count():
-        for first, *rest in product(ascii_letters, *[ascii_letters + digits] * length):
+        for first, *rest in product(initials, *[ascii_letters + digits] * length):
             yield "".join([first, *rest])

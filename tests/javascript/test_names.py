@@ -8,7 +8,7 @@ from aca_node_interpreter import NodeSessionsCodeExecutor
 from tests.engine import Engine
 
 # Cells in one session, each with what a model reads.
-CELLS = {
+CELLS: dict[str, list[tuple[str, str | None]]] = {
     "functions see what is declared anew": [
         ("const data = [1]; function helper() { return 'v1' } function main() { return [helper(), data.length] }", ""),
         ("const data = [1, 2]\nfunction helper() { return 'v2' }\nmain()", "=> [ 'v2', 2 ]"),

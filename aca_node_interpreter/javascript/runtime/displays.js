@@ -2,14 +2,15 @@
 
 function displayApi(run) {
   const api = { __proto__: null, config: {} };
-  const end = (value) => {
-    run.value = value;
+  const end = (value, keep) => {
+    if (keep) return show({ "text/plain": inspect(value) });
+    run.answer ??= { __proto__: null, value };
     run.mayStayPending = true;
     setImmediate(complete, run);
   };
   const settling = (action) => (value, keep) => {
     if (!types.isPromise(value)) return action(value, keep);
-    whenSettled(value, action, (error) => uncaught(error));
+    whenSettled(value, (settled) => action(settled, keep), (error) => uncaught(error));
     return undefined;
   };
   const show = (bundle, place) => {

@@ -7,7 +7,7 @@ function finish(run, end, exit) {
   run.end = end;
   run.exit = exit;
   const envelope = summary(run);
-  const subject = run.hasFailed ? run.failure : run.value;
+  const subject = run.hasFailed ? run.failure : run.answer ? run.answer.value : run.value;
   const describe = () => {
     if (run.hasFailed) envelope.error = describeError(run, subject, 0);
     else if (end === "ok" && subject !== undefined) envelope.value = describeValue(subject);

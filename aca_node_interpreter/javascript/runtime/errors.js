@@ -54,7 +54,11 @@ function readStack(about, run, stack) {
     add(frames, line);
     if (!exec(/<anonymous>\)?$/, line)) last = frames.length;
   }
-  about.stack = slice(join(splice(frames, 0, last), "\n"), 0, MAX_LATE);
+  const own = splice(frames, 0, last);
+  // The place of a syntax error in a file of the session stands before its stack, which has no frame for it.
+  const file = exec(/^(?!\/mnt\/data\/cell_\d+\.js:)((?:\/|file:)[^\n]*:\d+)\n[^\n]*\n( *)\^/, stack);
+  const origin = file ? `    at ${file[1]}:${file[2].length + 1}\n` : "";
+  about.stack = slice(origin + join(own, "\n"), 0, MAX_LATE);
   // The place of a syntax error stands before its stack: the line, and a caret under it unless it is the text's end.
   const place = exec(/^\/mnt\/data\/cell_(\d+)\.js:(\d+)\n(.*)\n( *\^)?/, stack);
   if (!place || about.line !== undefined) return;
