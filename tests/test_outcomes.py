@@ -73,3 +73,10 @@ def test_a_run_that_prints_its_error(engine: Engine) -> None:
     assert "node:" not in run.text
     assert len(re.findall(r"at f \(/mnt/data/cell_\d+\.js:1:19\)", run.text)) == 2
     assert "code: 'ENOENT'" in run.text
+
+
+def test_what_is_displayed_as_text_is_read(engine: Engine) -> None:
+    with NodeSessionsCodeExecutor(engine.endpoint, token=engine.token) as executor:
+        run = executor.execute("console.log('a'); $$.text('b'); $$.json({ c: 1 }); $$.html('<p>'); 'd'")
+        assert run.text.splitlines()[:4] == ["a", "b", '{"c": 1}', "=> 'd'"]
+        assert executor.execute("$$.text('only')").execution.result == "only"

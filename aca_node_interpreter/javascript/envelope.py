@@ -45,6 +45,8 @@ class CodeError:
     """That line."""
     code: str = ""
     """Node.js's own code, such as `ERR_MODULE_NOT_FOUND`."""
+    own: str = ""
+    """Properties that the code gave the error, as `util.inspect` shows them."""
     cause: CodeError | None = None
     errors: tuple[CodeError, ...] = ()
     """Those that an `AggregateError` holds."""
@@ -65,6 +67,7 @@ class CodeError:
             column=_count(error.get("column")),
             source=_text(error.get("source"), 2_000),
             code=_text(error.get("code"), 200),
+            own=_text(error.get("own"), 1_000),
             cause=None if cause is None else cls.from_json(cause, below),
             errors=tuple(_each(errors, lambda item: cls.from_json(item, below))[:_MAX_CAUSES]),
         )

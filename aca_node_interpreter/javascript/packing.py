@@ -24,7 +24,7 @@ from aca_node_interpreter.javascript.declarations import FUNCTIONS
 # In the order in which they are evaluated.
 _FILES = (
     *("builtins", "runs", "output", "answers", "repair", "names", "compiling", "errors", "values", "displays", "files"),
-    *("life", "ending", "process", "timers", "descriptors", "children", "watchdog", "install"),
+    *("life", "ending", "process", "timers", "descriptors", "children", "modules", "watchdog", "install"),
 )
 _AROUND = '(function(boot){"use strict";const root=globalThis;if(typeof root.__aca==="function")return;%s})'
 

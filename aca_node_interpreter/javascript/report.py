@@ -23,10 +23,10 @@ def report(error: CodeError, cell: int) -> str:
         error: what was thrown.
         cell: the number of the run that it is told with; a line of another run's text is named as such.
     """
-    lines = [_headline(error), *_place(error, cell), *_stack(error, cell)]
+    lines = [_headline(error), *_own(error), *_place(error, cell), *_stack(error, cell)]
     cause = error.cause
     while cause is not None:
-        lines += [f"Caused by: {_headline(cause)}", *_place(cause, cell)]
+        lines += [f"Caused by: {_headline(cause)}", *_own(cause), *_place(cause, cell)]
         cause = cause.cause
     lines += [f"- {_headline(each)}" for each in error.errors]
     if advice := hint(error):
@@ -41,6 +41,11 @@ def _headline(error: CodeError) -> str:
     if not error.name or message.startswith(f"{error.name}: "):
         return message or error.name or "The code threw something that can't be shown."
     return f"{error.name}: {message}" if message else error.name
+
+
+def _own(error: CodeError) -> list[str]:
+    """Show what else the code gave the error."""
+    return [f"  {' '.join(error.own.split())}"] if error.own else []
 
 
 def _place(error: CodeError, cell: int) -> list[str]:
@@ -115,6 +120,8 @@ def _missing_package(error: CodeError) -> str:
     if error.code not in ("MODULE_NOT_FOUND", "ERR_MODULE_NOT_FOUND") or not match:
         return ""
     name = match[1]
+    if re.match(r"\w+:", name):
+        return ""
     if name.startswith((".", "/")):
         return f"there is no file {name}; files of the session are in /mnt/data."
     package = "/".join(name.split("/")[: 2 if name.startswith("@") else 1])

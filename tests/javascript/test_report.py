@@ -142,3 +142,14 @@ NO_HINT = {
 @pytest.mark.parametrize("name", NO_HINT)
 def test_what_only_looks_alike_gets_no_hint(name: str) -> None:
     assert hint(NO_HINT[name]) == ""
+
+
+def test_what_the_code_gave_an_error_is_shown() -> None:
+    cause = CodeError("Error", "inner", own="{ retry: true }")
+    error = CodeError("HttpError", "bad", own="{\n  status: 500 }", cause=cause)
+    assert report(error, 1).splitlines() == [
+        "HttpError: bad",
+        "  { status: 500 }",
+        "Caused by: Error: inner",
+        "  { retry: true }",
+    ]

@@ -346,3 +346,25 @@ def test_the_tutorials_way_of_waiting(session: Session) -> None:
     assert session.run("$$.async(); setInterval(() => {}, 10); setTimeout($$.done, 20)").end == "ok"
     assert session.run("$$.async()").end == "ok"
     assert session.run("$$.input({prompt: '?'}).catch(e => console.log(e.message))").stdout.startswith("Nobody can")
+
+
+def test_errors_own_properties(session: Session) -> None:
+    shown = {
+        "Object.assign(new Error('x'), { status: 500, data: { a: 1 } })": "{ status: 500, data: [Object] }",
+        "Object.assign(new Error('x'), { code: 'E_MINE' })": "{ code: 'E_MINE' }",
+        "new Error('x')": None,
+        "fs.readFileSync('/none')": None,
+        "require('none')": None,
+        "require('assert').equal(1, 2)": None,
+        "new Proxy(new Error('x'), { ownKeys() { throw 1 } })": None,
+    }
+    for code, own in shown.items():
+        assert session.run(f"throw {code}").error.get("own") == own, code
+
+
+def test_what_ends_a_run_gives_its_value(session: Session) -> None:
+    assert session.run("$$.done(1)").text == "1"
+    assert session.run("$$.sendResult(Promise.resolve(2)); 5", last="5").text == "2"
+    assert session.run("$$.async(); setTimeout(() => $$.done(3), 5); 5", last="5").text == "3"
+    result = session.run("$$.async(); $$.sendResult(1, true); setTimeout(() => $$.sendResult(2), 5)")
+    assert (result.text, [each["mime"] for each in result.displays]) == ("2", [{"text/plain": "1"}])

@@ -22,7 +22,7 @@ const { constants: osConstants, tmpdir } = load("os");
 const { performance } = load("perf_hooks");
 const { Readable, Writable } = load("stream");
 const { StringDecoder } = load("string_decoder");
-const { pathToFileURL } = load("url");
+const { fileURLToPath, pathToFileURL } = load("url");
 const { inspect, types } = load("util");
 const { Worker } = load("worker_threads");
 const { Script, constants = {} } = load("vm");

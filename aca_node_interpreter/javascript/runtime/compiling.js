@@ -174,17 +174,19 @@ async function importAll(run) {
   const require = createRequire(run.file);
   let given = 0;
   for (let i = 0; i < imports.length; i++) {
-    let specifier = imports[i][0];
+    const specifier = imports[i][0];
     const pairs = imports[i][2];
     run.line = imports[i][1];
     let module;
     // Node.js's own way for JSON warns, and is another one in each version.
-    if (imports[i][3].type === "json") module = { __proto__: null, default: require(specifier) };
-    else module = await importModule(specifier);
+    if (imports[i][3].type === "json") module = { __proto__: null, default: require(asPath(specifier)) };
+    else module = await importModule(freshSpecifier(specifier, run));
     for (let j = 0; j < pairs.length; j++) run.given[given++] = pick(module, pairs[j][0], specifier);
   }
   run.line = undefined;
 }
+
+const asPath = (specifier) => (exec(/^file:/, specifier) ? fileURLToPath(specifier) : specifier);
 
 function pick(module, name, specifier) {
   if (name === "*") return module;

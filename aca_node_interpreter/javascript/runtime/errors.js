@@ -9,6 +9,7 @@ function describeError(run, error, depth) {
     about.message = text(get(error, "message"), "");
     const code = get(error, "code");
     if (typeof code === "string" || typeof code === "number") about.code = code;
+    about.own = ownProperties(error, code);
     if (isError) readStack(about, run, stack);
     const cause = get(error, "cause");
     if (cause !== undefined && depth < 4) about.cause = describeError(run, cause, depth + 1);
@@ -24,6 +25,18 @@ function describeError(run, error, depth) {
   const cell = cells[about.cell];
   if (about.line !== undefined && cell) about.source = slice(lineOf(cell.request.code, about.line), 0, 1000);
   return about;
+}
+
+// What the code has put there, such as a status; of Node.js's own errors the message says it all.
+function ownProperties(error, code) {
+  if (get(error, "syscall") !== undefined || exec(/^ERR_|^MODULE_NOT_FOUND$/, `${text(code, "")}`)) return undefined;
+  const rest = {};
+  const names = attempt(() => keys(error)) || [];
+  for (let i = 0; i < names.length && i < 20; i++) {
+    if (!exec(/^(name|message|stack|cause|errors)$/, names[i])) rest[names[i]] = get(error, names[i]);
+  }
+  if (keys(rest).length === 0) return undefined;
+  return slice(attempt(() => inspect(rest, { __proto__: null, depth: 0, breakLength: Infinity })) || "", 0, 500);
 }
 
 function text(value, otherwise) {
