@@ -307,7 +307,7 @@ def test_whatever_is_thrown_is_told(session: Session) -> None:
         ("throw () => 1", "function", "[Function (anonymous)]"),
         ("throw new DOMException('d', 'AbortError')", "AbortError", "d"),
     ]:
-        result = session.run(code)
+        result = session.run(code, limit=1)
         assert (result.end, result.exit) == ("error", 1), code
         assert name is None or result.error["name"] == name, code
         assert message is None or result.error["message"] == message, code
