@@ -104,7 +104,8 @@ def run(
     with _told():
         from .output import value_text
         from .packages import checked
-        from .runner import SessionRunner, Settings
+        from .runner import SessionRunner
+        from .settings import Settings
 
         code = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
         settings = Settings(

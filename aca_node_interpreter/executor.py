@@ -6,7 +6,7 @@ Both faces do the same thing through `SessionRunner` and differ only in what the
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -15,19 +15,22 @@ from typing import Any, ClassVar, Literal
 from autogen_core import CancellationToken, Component
 from autogen_core.code_executor import CodeBlock, CodeExecutor, CodeResult
 from langchain_core.callbacks import AsyncCallbackManagerForToolRun, CallbackManagerForToolRun
+from langchain_core.runnables import RunnableConfig
 from langchain_core.tools import BaseTool, ToolException
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 from typing_extensions import Self
 
 from . import prompts
 from .artifacts import Artifact
+from .conversations import OWN
 from .errors import AcaNodeError, ConfigurationError
 from .local_files import FileSource
 from .models import RemoteFile
 from .operations import CURRENT_API
 from .packages import checked
-from .runner import SessionRunner, Settings
+from .runner import SessionRunner
 from .runs import Limits, Run
+from .settings import Settings
 
 
 class RunJavaScript(BaseModel):
@@ -52,6 +55,8 @@ class NodeSessionsConfig(BaseModel):
     mode: Literal["managed", "raw"] = "managed"
     packages: list[str] = Field(default_factory=list)
     rehydrate: bool = False
+    session_scope: Literal["thread", "object"] = "thread"
+    idle_seconds: float = 900
 
 
 @dataclass
@@ -69,13 +74,16 @@ class NodeSessionsCodeExecutor(BaseTool, CodeExecutor, Component[NodeSessionsCon
 
     It is a code executor for AutoGen and a tool for LangChain. Without an endpoint it takes the one in the environment
     variable `ACA_POOL_MANAGEMENT_ENDPOINT`, and without that the embedded pool: real Node.js on this machine.
-    All runs of one object share one session, which keeps variables and files.
+    A session keeps variables and files. As LangChain's tool, each thread has one of its own
+    (`config["configurable"]["thread_id"]`); without a thread, and as AutoGen's code executor, all runs of the object
+    share one.
 
     Args:
         pool_management_endpoint: the session pool's management endpoint.
         credential: anything with `get_token`, or a function that returns a token, sync or async; by default
             `azure.identity.DefaultAzureCredential`.
         session_id: an existing session to go on with. Without it the session is new, and ended by `stop` and `close`.
+            Threads have sessions of their own all the same.
         timeout: seconds that one run may take, at most 220.
         artifacts_dir: where files that runs make are saved; no file in it is overwritten. Without it they lie in a
             temporary directory that `stop` and `close` remove.
@@ -93,6 +101,12 @@ class NodeSessionsCodeExecutor(BaseTool, CodeExecutor, Component[NodeSessionsCon
             to the kernel.
         packages: npm packages that every run finds, such as `["axios", "zod@3"]`; the session needs egress for them.
         rehydrate: put uploaded files back into a session that was lost.
+        session_scope: who shares a session: `thread`, each thread has one; `object`, all runs of this object share one;
+            or a function of LangChain's config that names the conversation, such as the user together with the thread.
+        session_secret: at least 16 characters from which, with the conversation's name, session identifiers are worked
+            out. Replicas that have the same secret and pool find the same sessions, and leave them alive when they
+            close. Without it, identifiers mean something to this object alone.
+        idle_seconds: a conversation without a run for that long gives its session back, as soon as another one runs.
         **tool_settings: any other field of LangChain's `BaseTool`.
 
     Raises:
@@ -136,6 +150,11 @@ class NodeSessionsCodeExecutor(BaseTool, CodeExecutor, Component[NodeSessionsCon
     mode: Literal["managed", "raw"] = Field(default="managed", frozen=True)
     packages: tuple[str, ...] = Field(default=(), frozen=True)
     rehydrate: bool = Field(default=False, frozen=True)
+    session_scope: Literal["thread", "object"] | Callable[[RunnableConfig], str | None] = Field(
+        default="thread", frozen=True
+    )
+    session_secret: str | None = Field(default=None, exclude=True, repr=False, frozen=True)
+    idle_seconds: float = Field(default=900, frozen=True)
 
     _runner: SessionRunner = PrivateAttr()
 
@@ -172,6 +191,8 @@ class NodeSessionsCodeExecutor(BaseTool, CodeExecutor, Component[NodeSessionsCon
                 mode=self.mode,
                 packages=checked(self.packages),
                 rehydrate=self.rehydrate,
+                session_secret=self.session_secret,
+                idle_seconds=self.idle_seconds,
             ),
             self.session_id,
         )
@@ -211,9 +232,11 @@ class NodeSessionsCodeExecutor(BaseTool, CodeExecutor, Component[NodeSessionsCon
 
     async def restart(self) -> None:
         """Go on with a new, empty session."""
-        await asyncio.to_thread(self._runner.forget_session)
+        await self._runner.aend(OWN)
 
     def _to_config(self) -> NodeSessionsConfig:
+        if callable(self.session_scope):
+            raise ConfigurationError("A function as session_scope can't be written down: make the executor in code.")
         values = self.model_dump(include=set(NodeSessionsConfig.model_fields))
         directory, packages = values.pop("artifacts_dir"), list(values.pop("packages"))
         return NodeSessionsConfig(
@@ -226,39 +249,74 @@ class NodeSessionsCodeExecutor(BaseTool, CodeExecutor, Component[NodeSessionsCon
 
     # LangChain's face
 
-    def _run(self, code: str, run_manager: CallbackManagerForToolRun | None = None) -> tuple[str, Run]:
+    def _run(
+        self,
+        code: str,
+        config: RunnableConfig,
+        run_manager: CallbackManagerForToolRun | None = None,
+    ) -> tuple[str, Run]:
         try:
-            return _content_and_artifact(self._runner.run(code))
+            return _content_and_artifact(self._runner.run(code, conversation=self._conversation(config)))
         except AcaNodeError as error:
             raise ToolException(str(error)) from error
 
-    async def _arun(self, code: str, run_manager: AsyncCallbackManagerForToolRun | None = None) -> tuple[str, Run]:
+    async def _arun(
+        self,
+        code: str,
+        config: RunnableConfig,
+        run_manager: AsyncCallbackManagerForToolRun | None = None,
+    ) -> tuple[str, Run]:
         try:
-            return _content_and_artifact(await self._runner.arun(code))
+            return _content_and_artifact(await self._runner.arun(code, conversation=self._conversation(config)))
         except AcaNodeError as error:
             raise ToolException(str(error)) from error
+
+    def _conversation(self, config: RunnableConfig) -> str:
+        """Name the conversation that a call of the tool belongs to."""
+        if self.session_scope == "object":
+            return OWN
+        if callable(self.session_scope):
+            return _key(self.session_scope(config))
+        return _key((config.get("configurable") or {}).get("thread_id"))
 
     # For the program that uses either
 
-    def execute(self, code: str) -> Run:
-        """Run code and return all that came of it; raises `AcaNodeError` only when the call failed, not the code."""
-        return self._runner.run(code)
+    def execute(self, code: str, *, thread_id: str | None = None) -> Run:
+        """Run code and return all that came of it; raises `AcaNodeError` only when the call failed, not the code.
 
-    async def aexecute(self, code: str) -> Run:
+        `thread_id` names a conversation, which has a session of its own.
+        """
+        return self._runner.run(code, conversation=_key(thread_id))
+
+    async def aexecute(self, code: str, *, thread_id: str | None = None) -> Run:
         """Do what `execute` does, without holding up the event loop."""
-        return await self._runner.arun(code)
+        return await self._runner.arun(code, conversation=_key(thread_id))
 
-    def upload_file(self, file: FileSource, *, name: str | None = None, path: str | None = None) -> RemoteFile:
+    def upload_file(
+        self, file: FileSource, *, name: str | None = None, path: str | None = None, thread_id: str | None = None
+    ) -> RemoteFile:
         """Put a file into the session's `/mnt/data` before or between runs."""
-        return self._runner.upload(file, name=name, path=path)
+        return self._runner.upload(file, name=name, path=path, conversation=_key(thread_id))
 
-    async def aupload_file(self, file: FileSource, *, name: str | None = None, path: str | None = None) -> RemoteFile:
+    async def aupload_file(
+        self, file: FileSource, *, name: str | None = None, path: str | None = None, thread_id: str | None = None
+    ) -> RemoteFile:
         """Do what `upload_file` does, without holding up the event loop."""
-        return await self._runner.aupload(file, name=name, path=path)
+        return await self._runner.aupload(file, name=name, path=path, conversation=_key(thread_id))
 
-    def close(self) -> None:
-        """Do what `stop` does, for programs without an event loop."""
-        self._runner.close()
+    def close(self, thread_id: str | None = None) -> None:
+        """Do what `stop` does, for programs without an event loop; or end one conversation and its session only."""
+        if thread_id is None:
+            self._runner.close()
+        else:
+            self._runner.end(_key(thread_id))
+
+    async def aclose(self, thread_id: str | None = None) -> None:
+        """Do what `close` does, without holding up the event loop."""
+        if thread_id is None:
+            await self._runner.aclose()
+        else:
+            await self._runner.aend(_key(thread_id))
 
     def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
         """Copy the settings; a copy has a session and connections of its own."""
@@ -293,6 +351,10 @@ class NodeSessionsCodeExecutor(BaseTool, CodeExecutor, Component[NodeSessionsCon
                 break
         result.output = "\n".join(text for text in outputs if text)
         return result
+
+
+def _key(name: object) -> str:
+    return OWN if name is None else str(name)
 
 
 def _refusal(block: CodeBlock) -> str:

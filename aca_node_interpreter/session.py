@@ -7,6 +7,7 @@ in-session runtime (`managed`) or, where that can't be installed or is not wante
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable
 from dataclasses import InitVar, dataclass, field, replace
 from functools import partial
@@ -20,9 +21,10 @@ from .flow import Compute, Flow
 from .javascript.envelope import Manifest
 from .javascript.prepare import prepare
 from .javascript.prepared import Prepared, Refusal
+from .local_files import FileSource, opened, repeatable
 from .managed import Died, NoRuntime, Recycled, Reply, Runtime
 from .models import RemoteFile
-from .operations import Operation, SessionCalls, checked_timeout
+from .operations import Operation, SessionCalls, Upload, checked_timeout
 from .outcomes import outcome_of
 from .raw import collected, listing, lists_all, run_raw
 from .runs import Limits, Outcome, Run, finished, reason, refused
@@ -117,6 +119,31 @@ class Session:
         most = self.limits.artifacts
         run: Run = yield Compute(lambda: finished(outcome, saved_in, limit, most=most))
         return run
+
+    def upload(self, file: FileSource, *, name: str | None = None, path: str | None = None) -> Flow[RemoteFile]:
+        """Send a file to `/mnt/data`, so that it is not taken for a run's.
+
+        Args:
+            file: a path, bytes, or an open binary file.
+            name: what to call it there; needed for bytes.
+            path: the directory below `/mnt/data`.
+        """
+        again: Callable[[], Operation[RemoteFile]] | None = None
+        if self.keeps_uploads:
+            repeat: Callable[[], Upload] = yield Compute(lambda: repeatable(file, name))
+            if not isinstance(file, (str, os.PathLike)):
+                file = repeat().content
+
+            def again() -> Operation[RemoteFile]:
+                return self.calls.upload_file(repeat(), path=path)
+
+        with opened(file, name) as upload:
+            sent: RemoteFile = yield self.calls.upload_file(upload, path=path)
+        return self.remember(sent, again)
+
+    def tell(self, note: str) -> None:
+        """Have the next result say something of the session."""
+        self._notes.append(note)
 
     def remember(self, file: RemoteFile, again: Callable[[], Operation[RemoteFile]] | None = None) -> RemoteFile:
         """Note a file that was put there by an upload, so that it is not taken for a run's.

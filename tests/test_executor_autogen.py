@@ -433,7 +433,7 @@ async def test_stopping_ends_what_waits_and_opens_nothing_again(executor: NodeSe
     await executor.stop()
     for outcome in await asyncio.gather(running, waiting, return_exceptions=True):
         assert isinstance(outcome, AcaNodeError) or outcome.exit_code == 1  # type: ignore[union-attr]
-    assert executor._runner._open is None
+    assert executor._runner._connection is None
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork on this system")

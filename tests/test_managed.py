@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from aca_node_interpreter import NodeSessionsCodeExecutor, managed
+from aca_node_interpreter.conversations import OWN
 from aca_node_interpreter.errors import (
     ClientClosedError,
     ConfigurationError,
@@ -63,7 +64,7 @@ class Conversation:
 
     @property
     def session_id(self) -> str:
-        return self.executor._runner._opened().session.calls.session_id
+        return self.executor._runner._conversations.of(OWN).session.calls.session_id
 
     def methods(self) -> list[tuple[str, str]]:
         """Return what was sent since the last time, and forget it."""
@@ -318,8 +319,7 @@ def test_the_first_code_of_a_session_is_repeated_a_few_times_only(talk: Conversa
 
 def test_a_client_that_was_closed_does_not_say_that_nothing_was_sent(talk: Conversation) -> None:
     talk.run("1")
-    opened = talk.executor._runner._opened()
-    flow = opened.session._runtime.run(Prepared("1"), 5, cell=2)
+    flow = talk.executor._runner._conversations.of(OWN).session._runtime.run(Prepared("1"), 5, cell=2)
     next(flow)
     flow.throw(ServiceUnreachableError("The connection broke.", ran=None))
     with pytest.raises(ServiceUnreachableError) as raised:
@@ -330,11 +330,11 @@ def test_a_client_that_was_closed_does_not_say_that_nothing_was_sent(talk: Conve
 
 def test_files_of_every_run_that_was_given_up_come_with_the_next(talk: Conversation) -> None:
     talk.run("1")
-    session = talk.executor._runner._opened().session
+    session = talk.executor._runner._conversations.of(OWN).session
     for name in ("a", "b"):
         code = Prepared(f"fs.writeFileSync('/mnt/data/{name}', '1')")
         flow = session._runtime.run(code, 5, cell=9)
-        talk.executor._runner._opened().client._send(next(flow))  # type: ignore[arg-type]
+        talk.executor._runner._connected().client._send(next(flow))  # type: ignore[arg-type]
         flow.close()  # as when its caller goes away
     assert sorted(each.name for each in talk.run("2").artifacts) == ["a", "b"]
 
@@ -343,7 +343,7 @@ def test_packages_are_asked_for_again_in_a_session_that_was_lost(engine: Engine)
     with NodeSessionsCodeExecutor(engine.endpoint, token=engine.token, packages=("is-number",)) as executor:
         with pytest.raises(PackageInstallError, match="no network"):
             executor.execute("1")
-        engine.delete_session(executor._runner._opened().session.calls.session_id)
+        engine.delete_session(executor._runner._conversations.of(OWN).session.calls.session_id)
         with pytest.raises(PackageInstallError, match=r"no network[^$]*npm says:\n."):
             executor.execute("1")
 

@@ -1,0 +1,87 @@
+"""What runs go through: a session pool, and the clients that call it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from .client import AsyncSessionPoolClient, SessionPoolClient
+from .settings import Settings
+
+if TYPE_CHECKING:
+    from .local import LocalPool
+
+ENDPOINT_VARIABLE = "ACA_POOL_MANAGEMENT_ENDPOINT"
+
+_log = logging.getLogger("aca_node_interpreter")
+
+
+@dataclass
+class Connection:
+    """A pool and its clients, for all sessions of one executor."""
+
+    client: SessionPoolClient
+    arguments: dict[str, Any] = field(repr=False)
+    """What both clients are made with."""
+    pool: LocalPool | None
+    """The embedded pool, if that is what it is."""
+    async_client: AsyncSessionPoolClient | None = None
+    loop: asyncio.AbstractEventLoop | None = None
+    until_loop_ends: AsyncGenerator[None] | None = None
+
+    @classmethod
+    def open(cls, settings: Settings) -> Connection:
+        """Connect to the pool in the settings, else in the environment, else to the embedded one."""
+        endpoint = settings.endpoint or os.environ.get(ENDPOINT_VARIABLE)
+        token, credential, pool = settings.token, settings.credential, None
+        if endpoint:
+            named = "passed to it" if settings.endpoint else f"named by {ENDPOINT_VARIABLE}"
+            _log.info("JavaScript runs in the session pool %s", named)
+        else:
+            from .local import LocalPool
+
+            pool = LocalPool(egress=settings.egress, isolation=settings.isolation)
+            pool.start()
+            _log.info("JavaScript runs in the embedded session pool; %s is not set", ENDPOINT_VARIABLE)
+            endpoint, token, credential = pool.endpoint, pool.token, None
+        arguments: dict[str, Any] = {
+            "endpoint": endpoint,
+            "credential": credential,
+            "token": token,
+            "api_version": settings.api_version,
+        }
+        return cls(SessionPoolClient(**arguments), arguments, pool)
+
+    async def client_of_running_loop(self) -> AsyncSessionPoolClient:
+        """Return the async client; a new event loop gets a new one, since connections belong to their loop."""
+        loop = asyncio.get_running_loop()
+        if self.async_client is None or self.loop is not loop:
+            self.async_client, self.loop = AsyncSessionPoolClient(**self.arguments), loop
+            # A loop that ends closes its asynchronous generators, and with this one the connections.
+            self.until_loop_ends = _closed_at_the_end(self.async_client)
+            await anext(self.until_loop_ends)
+        return self.async_client
+
+    async def leave_loop(self) -> None:
+        """Close what belongs to the running event loop."""
+        if self.until_loop_ends is not None and self.loop is asyncio.get_running_loop():
+            await self.until_loop_ends.aclose()
+
+    def release(self) -> None:
+        """Close what is open, and stop the pool with its sessions if it is ours."""
+        try:
+            self.client.close()
+        finally:
+            if self.pool is not None:
+                self.pool.stop()
+
+
+async def _closed_at_the_end(client: AsyncSessionPoolClient) -> AsyncGenerator[None]:
+    try:
+        yield
+    finally:
+        await client.close()
