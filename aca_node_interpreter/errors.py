@@ -12,6 +12,7 @@ Code that the model wrote and that failed is *not* here: it comes back as a norm
     │   └── SessionLostError               the session ended under the code
     ├── PackageInstallError                npm could not install what was asked for
     ├── MalformedResponseError             an answer that isn't this API's
+    ├── ScriptError (AssertionError)       a test's scripted model was not used as its script says
     └── ServiceError                       the pool answered with an error
         ├── InvalidRequestError            400
         ├── AuthenticationError            401, or no token could be had
@@ -83,6 +84,10 @@ class PackageInstallError(AcaNodeError):
 
 class MalformedResponseError(AcaNodeError):
     """The answer is not one of the session-pool API."""
+
+
+class ScriptError(AcaNodeError, AssertionError):
+    """A scripted model was not used as its script says."""
 
 
 class ServiceError(AcaNodeError):

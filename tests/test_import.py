@@ -41,6 +41,14 @@ def test_the_version_on_the_command_line_imports_no_framework() -> None:
     assert not modules_after("import aca_node_interpreter.cli") & {*FRAMEWORKS, "httpx"}
 
 
+def test_the_scripted_model_imports_no_framework_and_no_pytest() -> None:
+    assert not modules_after("from aca_node_interpreter.testing import ScriptedModel") & {
+        *FRAMEWORKS,
+        "httpx",
+        "pytest",
+    }
+
+
 def test_public_names_are_sorted_and_there() -> None:
     assert aca_node_interpreter.__all__ == sorted(aca_node_interpreter.__all__)
     for name in aca_node_interpreter.__all__:
