@@ -5,7 +5,7 @@ from __future__ import annotations
 import hmac
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any, Literal, Protocol
 
 from starlette.applications import Starlette
@@ -18,7 +18,7 @@ from starlette.types import Receive, Scope, Send
 
 from aca_node_interpreter.testing.chat import ChatApi
 from aca_node_interpreter.testing.player import Answer, Player
-from aca_node_interpreter.testing.request import Message, ModelRequest, RefusedError
+from aca_node_interpreter.testing.request import Message, ModelRequest, RefusedError, objects
 from aca_node_interpreter.testing.responses import ResponsesApi
 from aca_node_interpreter.testing.script import Fail
 
@@ -111,7 +111,7 @@ class ModelApp:
             return _failure(answer)
         if not body.get("stream"):
             return JSONResponse(api.whole(answer, body))
-        return StreamingResponse(api.stream(answer, body), media_type="text/event-stream")
+        return StreamingResponse(_one_by_one(list(api.stream(answer, body))), media_type="text/event-stream")
 
     def _check_name(self, name: Any) -> None:
         if name != self._name:
@@ -139,12 +139,15 @@ def _object(content: bytes) -> dict[str, Any]:
 
 
 def _tools(body: dict[str, Any]) -> tuple[str, ...]:
-    tools = body.get("tools") or []
-    return tuple(
-        str((tool.get("function") or tool).get("name"))
-        for tool in tools
-        if isinstance(tool, dict) and tool.get("type") == "function"
-    )
+    tools = objects(body.get("tools") or [], "tools")
+    # Chat Completions put a function's name one level deeper than Responses.
+    functions = [tool.get("function", tool) for tool in tools if tool.get("type") == "function"]
+    return tuple(str(function.get("name")) for function in objects(functions, "tools"))
+
+
+async def _one_by_one(events: list[str]) -> AsyncIterator[str]:
+    for event in events:
+        yield event
 
 
 def _failure(fail: Fail) -> Response:

@@ -23,6 +23,9 @@ class ChatApi:
             raise RefusedError("Invalid 'messages': empty array. Expected at least one message.", param="messages")
         if body.get("n") not in (None, 1):
             raise RefusedError("The scripted model gives one choice only.", param="n")
+        options = body.get("stream_options")
+        if options is not None and not (body.get("stream") and isinstance(options, dict)):
+            raise RefusedError("'stream_options' is an object, and only allowed with 'stream'.", param="stream_options")
         return messages
 
     def check_order(self, messages: tuple[Message, ...]) -> None:

@@ -102,6 +102,8 @@ def _impossible(turn: Turn, calls: tuple[PlacedCall, ...], request: ModelRequest
         problems = [f"the client offers no tool {name!r} to call" for name in names if name not in request.tools]
     if calls and request.body.get("tool_choice") == "none":
         problems.append("the client forbids tool calls, by `tool_choice`")
+    if not calls and request.body.get("tool_choice") == "required":
+        problems.append("the client wants a tool call, by `tool_choice`")
     if len(calls) > 1 and request.body.get("parallel_tool_calls") is False:
         problems.append("the client forbids several calls in one answer, by `parallel_tool_calls`")
     return problems

@@ -77,7 +77,7 @@ class ResponsesApi:
         previous = body.get("previous_response_id")
         if previous is None:
             return items
-        if previous not in self._conversations:
+        if not isinstance(previous, str) or previous not in self._conversations:
             raise RefusedError(
                 f"Previous response with id '{previous}' not found.",
                 code="previous_response_not_found",

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import re
 import threading
+from collections.abc import Iterator
 from typing import Any
 
 import httpx
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from aca_node_interpreter import testing
-from aca_node_interpreter.errors import ConfigurationError
+from aca_node_interpreter.errors import ConfigurationError, ScriptError
 from aca_node_interpreter.testing import Call, Fail, ModelRequest, Say, ScriptedModel, Turn
 from tests.testing.wire import FLAT_TOOLS, TOOLS, chat, post, respond, unfollowed
 
@@ -69,14 +72,14 @@ def test_public_names_are_sorted_and_there() -> None:
     ],
     ids=str,
 )
-@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/models", "/nothing"])
-def test_nothing_is_told_without_the_key(headers: dict[str, Any], path: str) -> None:
+def test_nothing_is_told_without_the_key(headers: dict[str, Any]) -> None:
     with ScriptedModel([]) as model:
         filled = {n: v if isinstance(v, bytes) else v.format(key=model.api_key) for n, v in headers.items()}
-        answer = post(model, path, {}, headers=filled)
-        assert message_of(answer, 401) == "Incorrect API key provided."
-        assert answer.json()["error"]["code"] == "invalid_api_key"
-        assert model.api_key not in answer.text
+        for path in ("/v1/chat/completions", "/v1/models", "/nothing"):
+            answer = post(model, path, {}, headers=filled)
+            assert message_of(answer, 401) == "Incorrect API key provided."
+            assert answer.json()["error"]["code"] == "invalid_api_key"
+            assert model.api_key not in answer.text
         assert model.requests == []
 
 
@@ -174,6 +177,11 @@ def test_conversations_that_chat_completions_refuse(messages: Any, refusal: str)
         assert refusal in message_of(chat(model, messages))
     assert told[1].startswith("- turn 1: ")
     assert refusal in told[1]
+
+
+def test_options_for_a_stream_without_one_are_refused() -> None:
+    with unfollowed([Say("Hello.")]) as model:
+        assert "only allowed with 'stream'" in message_of(chat(model, [USER], stream_options={"include_usage": True}))
 
 
 @pytest.mark.parametrize(
@@ -280,7 +288,7 @@ def test_all_that_is_unmet_is_told_at_once() -> None:
 
 
 @pytest.mark.parametrize(
-    ("settings", "problem"),
+    ("asked", "problem"),
     [
         ({}, "offers no tool"),
         ({"tools": TOOLS, "tool_choice": "none"}, "forbids tool calls"),
@@ -288,9 +296,14 @@ def test_all_that_is_unmet_is_told_at_once() -> None:
         ({"tools": TOOLS, "n": 2}, "one choice only"),
     ],
 )
-def test_calls_that_no_model_could_make(settings: dict[str, Any], problem: str) -> None:
+def test_calls_that_no_model_could_make(asked: dict[str, Any], problem: str) -> None:
     with unfollowed([[Call("node_interpreter"), Call("node_interpreter")]]) as model:
-        assert problem in message_of(chat(model, [USER], **settings))
+        assert problem in message_of(chat(model, [USER], **asked))
+
+
+def test_a_text_where_the_client_wants_a_call() -> None:
+    with unfollowed([Say("No.")]) as model:
+        assert "wants a tool call" in message_of(chat(model, [USER], tools=TOOLS, tool_choice="required"))
 
 
 def test_a_model_may_call_what_there_is_not_when_the_script_says_so() -> None:
@@ -383,3 +396,35 @@ def test_requests_at_the_same_time_get_a_turn_each() -> None:
         for thread in threads:
             thread.join()
     assert sorted(answers, key=int) == [str(number) for number in range(20)]
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=3) | st.sampled_from(["tool", "user", "function"]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["role", "type", "content", "text", "tool_calls", "id", "call_id", "function", "name"]),
+            inner,
+            max_size=4,
+        )
+    ),
+    max_leaves=8,
+)
+FIELDS = ["messages", "input", "tools", "stream_options", "stream", "tool_choice", "previous_response_id", "store", "n"]
+
+
+@pytest.fixture(scope="module")
+def patient() -> Iterator[ScriptedModel]:
+    with pytest.raises(ScriptError):
+        with ScriptedModel([Say("Hello.")] * 1000) as model:
+            yield model
+
+
+@settings(
+    deadline=None, max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
+@given(path=st.sampled_from(["chat/completions", "responses"]), body=st.dictionaries(st.sampled_from(FIELDS), JSON))
+def test_whatever_is_sent_gets_an_answer_or_a_reason(patient: ScriptedModel, path: str, body: dict[str, Any]) -> None:
+    body = {"messages": [USER], "input": "Go.", "model": patient.name} | body
+    answer = post(patient, f"/v1/{path}", body)
+    assert answer.status_code in (200, 400), answer.text
