@@ -124,4 +124,6 @@ class ScriptedModel:
 
 
 def _serve(server: uvicorn.Server, listener: socket.socket) -> None:
-    asyncio.run(server.serve(sockets=[listener]))
+    # Whatever ends the server, clients must not wait for one that will never answer.
+    with listener:
+        asyncio.run(server.serve(sockets=[listener]))

@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
+import uvicorn
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -102,6 +103,21 @@ def test_it_listens_on_loopback_only_while_the_block_lasts() -> None:
     with pytest.raises(httpx.ConnectError):
         httpx.get(url, trust_env=False)
     assert "aca-node-scripted-model" not in [thread.name for thread in threading.enumerate()]
+
+
+def test_without_the_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(ConfigurationError, match=r'needs starlette: run pip install "aca-node-interpreter\[local\]"'):
+        ScriptedModel([])
+
+
+def test_when_the_server_dies_nobody_waits_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def die(self: uvicorn.Server, sockets: object) -> None:
+        """End before it accepts anybody."""
+
+    monkeypatch.setattr(uvicorn.Server, "serve", die)
+    with unfollowed([Say("Hello.")]) as model, pytest.raises((httpx.NetworkError, httpx.ProtocolError)):
+        chat(model, [USER])
 
 
 # Which paths
