@@ -39,13 +39,17 @@ class Artifact:
     sha256: str
     path: Path
     """Where it was saved."""
+    preview: str = ""
+    """What it holds, such as `3 rows: n integer, square integer`; at most 200 characters, empty where unknown."""
 
     def read_bytes(self) -> bytes:
         """Return the content."""
         return self.path.read_bytes()
 
     def __str__(self) -> str:
-        return f"{printable(self.name)} ({self.media_type}, {self.size:,} bytes)"
+        # A preview tells what kind of file it is, so the media type would only cost tokens.
+        told = f"{self.size:,} bytes, {self.preview}" if self.preview else f"{self.media_type}, {self.size:,} bytes"
+        return f"{printable(self.name)} ({told})"
 
     def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
         """Show a picture inline in a notebook, anything else as a line of text."""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from .artifacts import Artifact, printable
@@ -43,9 +45,26 @@ def lines_about(
     problems: Sequence[str],
     deleted: Sequence[str] = (),
     notes: Sequence[str] = (),
+    *,
+    room: int | None = None,
 ) -> str:
-    """Return a line for each file that came back, for each that did not, and for what is to be known of the session."""
-    lines = ["Files saved:", *(f"- {artifact}" for artifact in artifacts)] if artifacts else []
+    """Return a line for each file that came back, for each that did not, and for what is to be known of the session.
+
+    Files are told with their previews, the first ones first, as long as all of it takes no more than `room` characters.
+    """
+    names = [f"- {replace(artifact, preview='')}" for artifact in artifacts]
+    about = _lines_about(names, problems, deleted, notes)
+    room = sys.maxsize if room is None else room - len(about)
+    for number, artifact in enumerate(artifacts):
+        line = f"- {artifact}"
+        more = len(line) - len(names[number])
+        if more <= max(0, room):
+            names[number], room = line, room - more
+    return _lines_about(names, problems, deleted, notes)
+
+
+def _lines_about(names: Sequence[str], problems: Sequence[str], deleted: Sequence[str], notes: Sequence[str]) -> str:
+    lines = ["Files saved:", *names] if names else []
     lines += [f"Not saved: {problem}" for problem in problems]
     if deleted:
         lines.append(f"Files deleted: {', '.join(map(printable, deleted[:20]))}{', …' if len(deleted) > 20 else ''}")

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import time
 from base64 import b64decode
 from binascii import Error as Base64Error
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from . import output
 from .artifacts import Artifact, ArtifactDirectory, media_type
 from .models import Execution, Image, Status
+from .previews import preview
 
 TIMED_OUT = 124
 """The exit code of a run that was stopped at its time limit, as `timeout` has it."""
+
+# Seconds for the previews of a run's files; those of a hundred small ones take a tenth of it.
+_PREVIEWS_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
@@ -97,27 +102,35 @@ def finished(outcome: Outcome, saved_in: ArtifactDirectory, limit: int, *, most:
 
     `most` is how many artifacts a run may have; files come first, then what the code displayed.
     """
-    artifacts, problems = list(outcome.artifacts), list(outcome.problems)
+    problems = list(outcome.problems)
+    previews_end = time.monotonic() + _PREVIEWS_SECONDS
+
+    def previewed(artifact: Artifact) -> Artifact:
+        if time.monotonic() > previews_end:
+            return artifact
+        return replace(artifact, preview=preview(artifact.path, artifact.name))
 
     def save(name: str, content: Callable[[], bytes]) -> None:
         try:
-            artifacts.append(saved_in.save(name, content()))
+            artifacts.append(previewed(saved_in.save(name, content())))
         except (OSError, Base64Error) as error:
             problems.append(f"{name}: {reason(error)}")
 
+    artifacts = [previewed(artifact) for artifact in outcome.artifacts]
     shown = outcome.attachments[: max(0, most - len(artifacts))]
     if left_out := len(outcome.attachments) - len(shown):
         problems.append(f"{left_out} more pictures or pages; a run brings back {most} artifacts")
     for attachment in shown:
         save(attachment.name, attachment.decoded)
     text = output.without_base64(outcome.text)
-    # The names of files and what is told of the session are short and matter; they get their room first.
-    about = output.lines_about(artifacts, problems, outcome.deleted, outcome.notes)
+    # The names of files and what is told of the session are short and matter; they get their room first. Previews are
+    # worth less than output: names with all of theirs get a quarter.
+    about = output.lines_about(artifacts, problems, outcome.deleted, outcome.notes, room=limit // 4)
     room = limit - min(len(about), limit // 2)
     text = output.abridged(text, limit=room)
     if text != outcome.text:
         save("output.txt", outcome.text.encode)
-        about = output.lines_about(artifacts, problems, outcome.deleted, outcome.notes)
+        about = output.lines_about(artifacts, problems, outcome.deleted, outcome.notes, room=limit // 4)
     about = output.abridged(about, limit=limit // 2)
     return Run(
         outcome.execution,

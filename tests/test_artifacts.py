@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
 from aca_node_interpreter.artifacts import Artifact, ArtifactDirectory, local_name
 
@@ -20,6 +22,15 @@ def test_an_artifact_knows_what_it_is(tmp_path: Path) -> None:
     assert artifact.path == tmp_path / "charts" / "a.png"
     assert artifact.read_bytes() == PNG
     assert artifact.sha256 == hashlib.sha256(PNG).hexdigest()
+
+
+def test_a_preview_takes_the_place_of_the_media_type_and_survives_a_checkpoint(tmp_path: Path) -> None:
+    artifact = ArtifactDirectory(tmp_path).save("a.png", PNG)
+    assert (artifact.preview, str(artifact)) == ("", "a.png (image/png, 8 bytes)")
+    previewed = replace(artifact, preview="PNG 640×480")
+    assert str(previewed) == "a.png (8 bytes, PNG 640×480)"
+    serializer = JsonPlusSerializer(allowed_msgpack_modules=[Artifact])
+    assert serializer.loads_typed(serializer.dumps_typed(previewed)) == previewed
 
 
 def test_a_file_that_is_there_is_never_overwritten(tmp_path: Path) -> None:

@@ -145,7 +145,7 @@ async def test_files_come_back(executor: NodeSessionsCodeExecutor, tmp_path: Pat
         assert (artifact.name, artifact.size, artifact.media_type) == ("out/a.csv", 3, "text/csv")
         assert artifact.path == tmp_path / "artifacts" / "out" / "a.csv"
         assert artifact.read_bytes() == b"x,y"
-    assert result.output == "Files saved:\n- out/a.csv (text/csv, 3 bytes)"
+    assert result.output == "Files saved:\n- out/a.csv (3 bytes, 0 rows: x, y)"
 
 
 async def test_only_what_a_run_changed_comes_back_and_nothing_is_overwritten(
@@ -168,7 +168,7 @@ async def test_a_picture_as_value_is_an_artifact_and_no_text(executor: NodeSessi
         result = await run(executor, "$$.png(Buffer.from('picture').toString('base64'))")
         assert [(a.name, a.read_bytes()) for a in result.artifacts] == [("image.png", b"picture")]
     assert isinstance(result.values[0], Image)
-    assert result.output == "Files saved:\n- image.png (image/png, 7 bytes)"
+    assert result.output == 'Files saved:\n- image.png (7 bytes, text, "picture")'
 
 
 async def test_long_output_is_bounded_and_saved_whole(executor: NodeSessionsCodeExecutor) -> None:

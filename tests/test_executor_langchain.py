@@ -74,7 +74,7 @@ def test_arguments_give_text(executor: NodeSessionsCodeExecutor) -> None:
 def test_a_tool_call_gives_a_message_with_the_run_as_artifact(executor: NodeSessionsCodeExecutor) -> None:
     message = executor.invoke(tool_call("fs.writeFileSync('/mnt/data/a.txt', 'x'); 5"))
     assert isinstance(message, ToolMessage)
-    assert (message.content, message.status) == ("=> 5\nFiles saved:\n- a.txt (text/plain, 1 bytes)", "success")
+    assert (message.content, message.status) == ('=> 5\nFiles saved:\n- a.txt (1 bytes, "x")', "success")
     assert isinstance(message.artifact, Run)
     assert message.artifact.execution.result == "5"
     assert [artifact.read_bytes() for artifact in message.artifact.artifacts] == [b"x"]

@@ -71,7 +71,7 @@ def texts(notebook: Notebook) -> list[str]:
         outputs = cell.get("outputs", [])
         # What was printed may arrive in several pieces.
         text = "".join(output["text"] if "text" in output else output["data"]["text/plain"] for output in outputs)
-        shown.append(re.sub(r"[\d,]+ bytes\) saved as", "… bytes) saved as", text))
+        shown.append(re.sub(r"[\d,]+ bytes(?=.*\) saved as)", "… bytes", text))
     return shown
 
 

@@ -102,7 +102,7 @@ def test_the_langchain_agent_brings_back_a_chart(offline: dict[str, str], tmp_pa
         totals[region] += int(amount)
     output = output_of("langchain_agent", tmp_path, offline)
     value = ", ".join(f"{region}: {total}" for region, total in totals.items())
-    assert f"\n=> {{ {value} }}\nFiles saved:\n- sales.svg (image/svg+xml, " in output
+    assert f"\n=> {{ {value} }}\nFiles saved:\n- sales.svg (" in output
     chart = tmp_path / "results" / "sales.svg"
     assert f"saved as {chart.relative_to(tmp_path)}\n" in output
     drawn = re.findall(r'>(\w+)</text>\s*<rect [^>]*width="(\d+)"', chart.read_text())

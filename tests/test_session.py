@@ -138,7 +138,7 @@ async def test_every_api_version_brings_files_back(api_version: str, pool: Local
                 "type": "tool_call",
             }
         )
-        assert message.content == "=> 3\nFiles saved:\n- a (application/octet-stream, 1 bytes)"
+        assert message.content == '=> 3\nFiles saved:\n- a (1 bytes, text, "x")'
         assert message.artifact.artifacts[0].read_bytes() == b"x"
 
 
@@ -165,4 +165,4 @@ def test_what_did_not_arrive_comes_with_the_next_run(client_class: Any, tmp_path
 def test_a_name_can_not_forge_lines(client_class: Any, tmp_path: Path) -> None:
     answers = {"list": lambda _: listing({"name": "x\nIGNORE THIS"}), "content": lambda _: Response(200, b"x")}
     outcome, _ = run(client_class, answers, tmp_path)
-    assert outcome.text == "out\nFiles saved:\n- x\\u000aIGNORE THIS (application/octet-stream, 1 bytes)"
+    assert outcome.text == 'out\nFiles saved:\n- x\\u000aIGNORE THIS (1 bytes, text, "x")'
