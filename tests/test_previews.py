@@ -21,8 +21,9 @@ Previewed = Callable[[str, bytes], str]
 
 
 @pytest.fixture
-def previewed(tmp_path: Path) -> Previewed:
-    """Preview a file with a name and content."""
+def previewed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Previewed:
+    """Preview a file with a name and content, on a machine that is fast enough to count all of its lines."""
+    monkeypatch.setattr("aca_node_interpreter.previews.source._COUNT_SECONDS", 60)
 
     def look(name: str, content: bytes) -> str:
         path = tmp_path / "file"
@@ -92,6 +93,13 @@ def test_rows_of_a_long_table_are_counted_beyond_what_is_parsed(previewed: Previ
     )
 
 
+def test_rows_that_take_long_to_count_are_at_least_some(previewed: Previewed, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("aca_node_interpreter.previews.source._COUNT_SECONDS", -1)
+    # One chunk more than the head, of which all is counted.
+    assert previewed("a.csv", b"id,v\n" + b"1,2.5\n" * 400_000) == "at least 218,452 rows: id integer, v number"
+    assert previewed("a.csv", b"id,v\n" + b"1,2.5\n" * 100_000) == "100,000 rows: id integer, v number"
+
+
 @pytest.mark.parametrize(
     ("value", "said"),
     [
@@ -155,6 +163,10 @@ BMP = b"BM" + b"\0" * 12 + struct.pack("<Lll", 40, 640, -480)
         (png(0, 0), ""),
         (JPEG, "JPEG 640×480"),
         (JPEG[:15], ""),
+        (JPEG.replace(b"\xff\xff\xc2", b"\xff\xd0\xff\xc2"), "JPEG 640×480"),
+        (JPEG.replace(b"\xff\xff\xc2", b"what?"), ""),
+        (b"\0\0\1\0\0\0", ""),
+        (b"BM" + b"\0" * 12 + struct.pack("<LHH", 12, 640, 480), "BMP 640×480"),
         (b"GIF89a" + struct.pack("<HH", 640, 480) + b"\0\0\0", "GIF 640×480"),
         (BMP, "BMP 640×480"),
         (b"RIFF\0\0\0\0WEBPVP8X\x0a\0\0\0\0\0\0\0" + b"\x7f\2\0" + b"\xdf\1\0", "WebP 640×480"),
@@ -197,7 +209,19 @@ def test_text_has_lines_and_the_shortest_is_shown(previewed: Previewed) -> None:
     assert previewed("a.txt", b"line\n" * 400_000) == "400,000 lines"
 
 
-@pytest.mark.parametrize("content", [b"", b"\1\2\3", b"a\0b", b"\xff\xfa\xfbabc", b"PAR1" + b"\0" * 20, b"PK nothing"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"\1\2\3",
+        b"a\0b",
+        b"\xff\xfa\xfbabc",
+        b"PAR1" + b"\0" * 20,
+        b"PK nothing",
+        b"PK\5\6",
+        b"SQLite format 3\0" + b"\0" * 2_000,
+    ],
+)
 def test_of_what_is_unknown_nothing_is_said(content: bytes, previewed: Previewed) -> None:
     assert previewed("a.bin", content) == ""
 
@@ -278,6 +302,18 @@ def test_slides_and_paragraphs_are_counted(previewed: Previewed) -> None:
     slides = {f"ppt/slides/slide{i}.xml": "" for i in range(1, 13)}
     assert previewed("a.pptx", zipped({"ppt/presentation.xml": "", **slides})) == "12 slides"
     assert previewed("a.docx", zipped({"word/document.xml": "<w:p/><w:p ><w:p></w:document>"})) == "2 paragraphs"
+
+
+def test_an_archive_whose_directory_is_elsewhere_has_no_preview(previewed: Previewed) -> None:
+    huge = b"PK\5\6" + b"\0" * 4 + b"\xff\xff" * 2 + b"\xff" * 8 + b"\0\0"
+    assert previewed("a.zip", b"PK\3\4" + huge) == ""
+
+
+def test_a_workbook_that_is_broken_has_what_can_be_read(previewed: Previewed) -> None:
+    assert previewed("a.xlsx", zipped({"xl/workbook.xml": "<workbook/>"})) == "zip, 1 entry: xl/workbook.xml"
+    assert previewed("a.xlsx", zipped({"xl/workbook.xml": SHEETS})) == "2 sheets (rows×columns): Sales & more, Notes"
+    stored = zipped({"xl/workbook.xml": SHEETS}).replace(b"PK\3\4", b"PK\0\0", 1)
+    assert previewed("a.xlsx", b"PK\3\4" + stored) == "zip, 1 entry: xl/workbook.xml"
 
 
 @pytest.mark.parametrize("tables", [0, 3, 300])

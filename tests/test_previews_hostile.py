@@ -75,7 +75,7 @@ def test_any_words_are_made_printable(data: st.DataObject, kind: str, tmp_path: 
     path = tmp_path / "file"
     if kind == "a.zip":
         with zipfile.ZipFile(path, "w") as archive:
-            archive.writestr(word or "empty", "")
+            archive.writestr(f"a{word}", "")
     else:
         path.write_text(f'# {word}\n"{word}",b\n{{"{word}": 1}}<title>{word}</title>', encoding="utf-8")
     check(preview(path, kind))
@@ -183,7 +183,7 @@ def test_tables_of_a_database_that_point_in_circles_end(tmp_path: Path) -> None:
     page = (head + b"\5\0\0\1\x90\0\0\0\0\0\0\1" + cells).ljust(1024, b"\0")
     path.write_bytes(page[:200] + struct.pack(">L", 1) + page[204:])
     with soon():
-        assert preview(path, "a.db") == "SQLite, at least 0 tables"
+        assert preview(path, "a.db") == ""
 
 
 @pytest.mark.parametrize(

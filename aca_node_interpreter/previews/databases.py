@@ -15,16 +15,19 @@ _PAGES = 50
 _TABLES = _CELLS = 1_000
 _LEAF, _INTERIOR = 13, 5
 _HEADER_BYTES = 100
+_LEAST_PAGE = 512
 
 
 def database(source: Source) -> str:
-    """Return a database's tables."""
+    """Return a database's tables; empty where none is found and there may be some."""
     names, is_whole = [], True
     for kind, name in _schema(source):
         if kind == "":
             is_whole = False
         elif kind == "table" and not name.startswith("sqlite_"):
             names.append(label(name))
+    if not names and not is_whole:
+        return ""
     said = counted(len(names), "table", is_whole=is_whole)
     return f"SQLite, {said}{': ' if names else ''}{listed(names, most=8)}"
 
@@ -33,8 +36,6 @@ def _schema(source: Source) -> Iterator[tuple[str, str]]:
     """Yield type and name of what the schema's tree lists; two empty strings when there is more."""
     size = int.from_bytes(source.head[16:18], "big")
     size = 65_536 if size == 1 else size
-    if size < 512:
-        return
     waiting, found = [1], 0
     for _ in range(_PAGES):
         if not waiting:
@@ -42,7 +43,7 @@ def _schema(source: Source) -> Iterator[tuple[str, str]]:
         number = waiting.pop(0)
         page = source.read((number - 1) * size, size)
         start = _HEADER_BYTES if number == 1 else 0
-        if len(page) < size:
+        if len(page) < max(size, _LEAST_PAGE):
             break
         kind, cells = page[start], min(_CELLS, int.from_bytes(page[start + 3 : start + 5], "big"))
         first = start + (12 if kind == _INTERIOR else 8)

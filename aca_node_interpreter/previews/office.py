@@ -16,7 +16,9 @@ from .wording import counted, label, listed
 _SHEETS = 8
 _TAGS = 500
 _DIMENSION_BYTES = 4 * 1024
-_SHEET_BYTES = 512 * 1024
+# Of all sheets that don't tell their size.
+_SHEET_BYTES = 2 * 1024 * 1024
+_WIDTH_WITHIN = 64 * 1024
 
 _SHEET = re.compile(rb"<(?:\w{1,9}:)?sheet\s([^<>]{0,1000})>")
 _RELATION = re.compile(rb"<(?:\w{1,9}:)?Relationship\s([^<>]{0,2000})>")
@@ -48,23 +50,24 @@ def _workbook(archive: Zip) -> str:
     sheets = _tags(_SHEET, archive.read("xl/workbook.xml"))
     if not sheets:
         return ""
+    most = _SHEET_BYTES // len(sheets[:_SHEETS])
     said = [
-        f"{label(each.get('name', ''))} {_size(archive, targets.get(each.get('id', ''), ''))}".rstrip()
+        f"{label(each.get('name', ''))} {_size(archive, targets.get(each.get('id', ''), ''), most)}".rstrip()
         for each in sheets[:_SHEETS]
     ]
     return f"{counted(len(sheets), 'sheet')} (rows×columns): {listed(said, total=len(sheets), most=_SHEETS)}"
 
 
-def _size(archive: Zip, name: str) -> str:
+def _size(archive: Zip, name: str, most: int) -> str:
     """Return a sheet's size, as it says itself or else counted."""
     if found := _DIMENSION.search(archive.read(name, _DIMENSION_BYTES)):
         left, top, right, bottom = found.groups()
         return f"{int(bottom) - int(top) + 1}×{_column(right) - _column(left) + 1}"
-    sheet = archive.read(name, _SHEET_BYTES)
+    sheet = archive.read(name, most)
     if not sheet:
         return ""
     rows = len(_ROW.findall(sheet))
-    columns = max(map(_column, set(_CELL.findall(sheet))), default=0)
+    columns = max(map(_column, set(_CELL.findall(sheet[:_WIDTH_WITHIN]))), default=0)
     more = "" if b"</" in sheet[-30:] and b"worksheet>" in sheet[-30:] else "≥"
     return f"{more}{rows}×{columns}"
 

@@ -79,10 +79,7 @@ def _delimiter(text: str) -> str:
     """Return what separates the columns: what makes the most rows alike, then the most columns."""
     best, found = (0.0, 1), ","
     for delimiter in (",", "\t", ";", "|"):
-        try:
-            widths = [len(row) for row in islice(_read(text[:_SNIFFED_CHARS], delimiter), _SNIFFED_ROWS)]
-        except csv.Error:
-            continue
+        widths = [len(row) for row in islice(_read(text[:_SNIFFED_CHARS], delimiter), _SNIFFED_ROWS)]
         widths = widths[:-1] if len(widths) > 3 else widths  # the last may be cut off
         usual = max(widths, key=widths.count, default=1)
         score = (widths.count(usual) / len(widths), usual) if usual > 1 else (0.0, 1)
