@@ -12,6 +12,7 @@ from .source import Source
 from .wording import clipped, counted, label, listed
 
 _SHOWN_CHARS = 80  # a document that is no longer than its shape would be
+_INDENTED_CHARS = 500  # a longer one is not as short without its indents
 _DEEP = 2
 _WIDE, _WIDE_BELOW = 12, 5
 _SAMPLED = 50
@@ -40,7 +41,7 @@ def document(source: Source) -> str:
         value = _DECODER.decode(text)
     except json.JSONDecodeError:
         return f"not valid JSON, {_lines(source)}"
-    short = " ".join(text.split())
+    short = " ".join(text.split()) if len(text) < _INDENTED_CHARS else text
     return clipped(short) if len(short) <= _SHOWN_CHARS else shape(value)
 
 

@@ -15,7 +15,7 @@ DELIMITERS = {".csv": "", ".tsv": "\t", ".tab": "\t", ".psv": "|"}
 """Suffixes of tables, and what separates their columns; CSV's is found out."""
 
 # Types and headers are told from so much of a table.
-_SAMPLE_ROWS, _SAMPLE_CELLS, _SAMPLE_CHARS = 1_000, 10_000, 256 * 1024
+_SAMPLE_ROWS, _SAMPLE_CELLS, _SAMPLE_CHARS = 500, 5_000, 256 * 1024
 _SNIFFED_ROWS, _SNIFFED_CHARS = 30, 32 * 1024
 _TYPED_COLUMNS = 30
 
