@@ -61,6 +61,8 @@ def records(number: int) -> list[dict[str, object]]:
         ('size,n\n5",1\n6",2\n', "2 rows: size text, n integer"),
         ("a,b\n1,2\n1,2,3\n1\n", "3 rows of 1 to 3 columns: a integer, b integer"),
         ("\n\n", ""),
+        ("PK,name\n1,ada\n", "1 row: PK integer, name text"),
+        ("BMI,age\n21.5,33\n", "1 row: BMI number, age integer"),
     ],
 )
 def test_a_table_has_rows_and_typed_columns(content: str, said: str, previewed: Previewed) -> None:
@@ -211,7 +213,7 @@ def test_text_has_lines_and_the_shortest_is_shown(previewed: Previewed) -> None:
 
 NOTHING = [
     *(b"", b"\1\2\3", b"a\0b", b"a" * 2_000 + b"\0", b"\xff\xfa\xfbabc", b"PAR1" + b"\0" * 20),
-    *(b"PK nothing", b"PK\5\6", b"SQLite format 3\0" + b"\0" * 2_000, b"\x1f\x8bnothing"),
+    *(b"PK\3\4nothing", b"PK\5\6", b"SQLite format 3\0" + b"\0" * 2_000, b"\x1f\x8bnothing"),
 ]
 
 
@@ -301,6 +303,10 @@ def test_slides_and_paragraphs_are_counted(previewed: Previewed) -> None:
 def test_an_archive_whose_directory_is_elsewhere_has_no_preview(previewed: Previewed) -> None:
     huge = b"PK\5\6" + b"\0" * 4 + b"\xff\xff" * 2 + b"\xff" * 8 + b"\0\0"
     assert previewed("a.zip", b"PK\3\4" + huge) == ""
+
+
+def test_an_empty_zip_has_no_entries(previewed: Previewed) -> None:
+    assert previewed("a.zip", zipped({})) == "zip, 0 entries"
 
 
 def test_a_workbook_that_is_broken_has_what_can_be_read(previewed: Previewed) -> None:

@@ -68,7 +68,7 @@ def _said(source: Source) -> str:
         return said
     if head.startswith(b"%PDF-"):
         return pdf(source)
-    if head.startswith(b"PK"):
+    if head.startswith((b"PK\3\4", b"PK\5\6")):
         archive = Zip.of(source)
         return "" if archive is None else office(archive) or zip_entries(archive)
     if head.startswith(databases.MAGIC):

@@ -84,7 +84,8 @@ class Zip:
 def zip_entries(archive: Zip) -> str:
     """Return how many files a zip archive has, and some of their names."""
     names = [label(name) for name in islice(archive.members, _NAMES)]
-    return f"zip, {counted(archive.count, 'entry', 'entries')}: {listed(names, total=archive.count, most=_NAMES)}"
+    shown = listed(names, total=archive.count, most=_NAMES)
+    return f"zip, {counted(archive.count, 'entry', 'entries')}" + (f": {shown}" if shown else "")
 
 
 def tar_entries(source: Source) -> str:
