@@ -120,7 +120,7 @@ def run(
         )
         runner = SessionRunner(settings, session)
         try:
-            outcome = runner.run(code)
+            outcome = runner.perform(runner.run(code))
         finally:
             runner.close()
     for stream in (sys.stdout, sys.stderr):

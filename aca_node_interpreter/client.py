@@ -22,7 +22,7 @@ from . import transport
 from .auth import BearerAuth, Credential, TokenProvider, TokenSource, checked_token
 from .endpoint import Endpoint, new_identifier
 from .errors import AcaNodeError, ConfigurationError, ServiceUnreachableError
-from .flow import Batch, Compute, Download, Flow, Sleep, Step, until_finished
+from .flow import Batch, Compute, Download, Flow, Send, Sleep, Step, until_finished
 from .local_files import FileSource, FileTarget, Sink, opened, opened_target
 from .models import Execution, PoolMetadata, RemoteFile, SessionInfo
 from .operations import (
@@ -260,17 +260,21 @@ class SessionPoolClient(_SessionPoolClient):
         if isinstance(step, Download):
             with step.to as sink:
                 return self._stream(step.operation, sink)
+        if isinstance(step, Send):
+            with step.source as upload:
+                return self._send(step.operation(upload))
         if isinstance(step, Batch):
             with ThreadPoolExecutor(_SIDE_BY_SIDE) as threads:
-                return list(threads.map(self._try, step.steps))
+                return list(threads.map(lambda each: self._try(each, step.on_done), step.steps))
         return self._send(step)
 
-    def _try(self, step: Download) -> int | AcaNodeError | OSError:
+    def _try(self, step: Step, on_done: Callable[[], object]) -> Any:
         try:
-            size: int = self._take(step)
+            return self._take(step)
         except (AcaNodeError, OSError) as error:
             return error
-        return size
+        finally:
+            on_done()
 
     def _send(self, operation: Operation[T]) -> T:
         def once() -> transport.Outcome:
@@ -472,18 +476,22 @@ class AsyncSessionPoolClient(_SessionPoolClient):
         if isinstance(step, Download):
             with step.to as sink:
                 return await self._stream(step.operation, sink)
+        if isinstance(step, Send):
+            with step.source as upload:
+                return await self._send(step.operation(upload))
         if isinstance(step, Batch):
             gate = asyncio.Semaphore(_SIDE_BY_SIDE)
-            return await asyncio.gather(*(self._try(each, gate) for each in step.steps))
+            return await asyncio.gather(*(self._try(each, gate, step.on_done) for each in step.steps))
         return await self._send(step)
 
-    async def _try(self, step: Download, gate: asyncio.Semaphore) -> int | AcaNodeError | OSError:
+    async def _try(self, step: Step, gate: asyncio.Semaphore, on_done: Callable[[], object]) -> Any:
         async with gate:
             try:
-                size: int = await self._take(step)
+                return await self._take(step)
             except (AcaNodeError, OSError) as error:
                 return error
-            return size
+            finally:
+                on_done()
 
     async def _send(self, operation: Operation[T]) -> T:
         async def once() -> transport.Outcome:

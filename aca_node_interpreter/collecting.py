@@ -10,6 +10,7 @@ from .errors import AcaNodeError
 from .flow import Batch, Download, Flow
 from .models import RemoteFile
 from .operations import SessionCalls
+from .progress import Progress, no_progress
 from .runs import reason
 
 # Packages that a run installed are not what it made.
@@ -32,6 +33,8 @@ def collect(
     saved_in: ArtifactDirectory,
     most: int,
     hashes: Mapping[str, str] | None = None,
+    *,
+    progress: Progress = no_progress,
 ) -> Flow[Collection]:
     """Download files side by side; a file that can't come is a problem to tell, never an error.
 
@@ -41,6 +44,7 @@ def collect(
         saved_in: where they go.
         most: how many at most.
         hashes: sha256 by path, of those for which the session told it; what arrives otherwise is fetched again.
+        progress: shows how many have come.
     """
     collection = Collection()
     if len(wanted) > most:
@@ -60,7 +64,10 @@ def collect(
             incoming[file.path] = IncomingArtifact(file.path, saved_in)
             steps.append(Download(operation, incoming[file.path]))
     collection.missing |= set(incoming)
-    outcomes = (yield Batch(steps)) if steps else []
+    outcomes = []
+    if steps:
+        with progress("Downloading", len(steps)) as on_done:
+            outcomes = yield Batch(steps, on_done)
     hashes = hashes or {}
     for (path, arrived), outcome in zip(incoming.items(), outcomes, strict=True):
         if isinstance(outcome, Exception):

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 
 from .flow import Flow
 from .operations import SessionCalls
+from .progress import no_progress, show_progress
 from .session import Session
 from .settings import Settings
 from .turns import Turns
@@ -131,6 +132,7 @@ class Conversations:
             mode=settings.mode,
             packages=settings.packages,
             keeps_uploads=settings.rehydrate,
+            progress=show_progress if settings.show_progress else no_progress,
         )
         return Conversation(key, session, is_lent=resumed_id is not None, is_shared=is_shared)
 

@@ -10,6 +10,7 @@ Code that the model wrote and that failed is *not* here: it comes back as a norm
     │   ├── ResponseTimeoutError (TimeoutError)
     │   ├── ClientClosedError              the client was closed first
     │   └── SessionLostError               the session ended under the code
+    ├── UploadError                        some of several files could not be uploaded
     ├── PackageInstallError                npm could not install what was asked for
     ├── MalformedResponseError             an answer that isn't this API's
     ├── ScriptError (AssertionError)       a test's scripted model was not used as its script says
@@ -76,6 +77,10 @@ class SessionLostError(ServiceUnreachableError):
             "outside the session before you send it again.",
             ran=ran,
         )
+
+
+class UploadError(AcaNodeError):
+    """Some of several files could not be uploaded; the message names them, and the others are there."""
 
 
 class PackageInstallError(AcaNodeError):

@@ -24,12 +24,12 @@ from . import prompts
 from .artifacts import Artifact
 from .conversations import OWN
 from .errors import AcaNodeError, ConfigurationError
-from .local_files import FileSource
 from .models import RemoteFile
 from .operations import CURRENT_API
 from .packages import checked
 from .runner import SessionRunner
 from .runs import Limits, Run
+from .session import Session
 from .settings import Settings
 
 
@@ -57,6 +57,7 @@ class NodeSessionsConfig(BaseModel):
     rehydrate: bool = False
     session_scope: Literal["thread", "object"] = "thread"
     idle_seconds: float = 900
+    show_progress: bool = False
 
 
 @dataclass
@@ -107,6 +108,7 @@ class NodeSessionsCodeExecutor(BaseTool, CodeExecutor, Component[NodeSessionsCon
             out. Replicas that have the same secret and pool find the same sessions, and leave them alive when they
             close. Without it, identifiers mean something to this object alone.
         idle_seconds: a conversation without a run for that long gives its session back, as soon as another one runs.
+        show_progress: show how far transfers of many files are, in a terminal or a notebook.
         **tool_settings: any other field of LangChain's `BaseTool`.
 
     Raises:
@@ -155,6 +157,7 @@ class NodeSessionsCodeExecutor(BaseTool, CodeExecutor, Component[NodeSessionsCon
     )
     session_secret: str | None = Field(default=None, exclude=True, repr=False, frozen=True)
     idle_seconds: float = Field(default=900, frozen=True)
+    show_progress: bool = Field(default=False, frozen=True)
 
     _runner: SessionRunner = PrivateAttr()
 
@@ -193,6 +196,7 @@ class NodeSessionsCodeExecutor(BaseTool, CodeExecutor, Component[NodeSessionsCon
                 rehydrate=self.rehydrate,
                 session_secret=self.session_secret,
                 idle_seconds=self.idle_seconds,
+                show_progress=self.show_progress,
             ),
             self.session_id,
         )
@@ -256,7 +260,7 @@ class NodeSessionsCodeExecutor(BaseTool, CodeExecutor, Component[NodeSessionsCon
         run_manager: CallbackManagerForToolRun | None = None,
     ) -> tuple[str, Run]:
         try:
-            return _content_and_artifact(self._runner.run(code, conversation=self._conversation(config)))
+            return _content_and_artifact(self._runner.perform(self._runner.run(code), self._conversation(config)))
         except AcaNodeError as error:
             raise ToolException(str(error)) from error
 
@@ -267,7 +271,9 @@ class NodeSessionsCodeExecutor(BaseTool, CodeExecutor, Component[NodeSessionsCon
         run_manager: AsyncCallbackManagerForToolRun | None = None,
     ) -> tuple[str, Run]:
         try:
-            return _content_and_artifact(await self._runner.arun(code, conversation=self._conversation(config)))
+            return _content_and_artifact(
+                await self._runner.aperform(self._runner.run(code), self._conversation(config))
+            )
         except AcaNodeError as error:
             raise ToolException(str(error)) from error
 
@@ -286,23 +292,64 @@ class NodeSessionsCodeExecutor(BaseTool, CodeExecutor, Component[NodeSessionsCon
 
         `thread_id` names a conversation, which has a session of its own.
         """
-        return self._runner.run(code, conversation=_key(thread_id))
+        return self._runner.perform(self._runner.run(code), _key(thread_id))
 
     async def aexecute(self, code: str, *, thread_id: str | None = None) -> Run:
         """Do what `execute` does, without holding up the event loop."""
-        return await self._runner.arun(code, conversation=_key(thread_id))
+        return await self._runner.aperform(self._runner.run(code), _key(thread_id))
 
-    def upload_file(
-        self, file: FileSource, *, name: str | None = None, path: str | None = None, thread_id: str | None = None
-    ) -> RemoteFile:
-        """Put a file into the session's `/mnt/data` before or between runs."""
-        return self._runner.upload(file, name=name, path=path, conversation=_key(thread_id))
+    def upload(
+        self, source: Any, *, name: str | None = None, path: str | None = None, thread_id: str | None = None
+    ) -> list[RemoteFile]:
+        """Put files into the session's `/mnt/data`, before or between runs.
 
-    async def aupload_file(
-        self, file: FileSource, *, name: str | None = None, path: str | None = None, thread_id: str | None = None
-    ) -> RemoteFile:
-        """Do what `upload_file` does, without holding up the event loop."""
-        return await self._runner.aupload(file, name=name, path=path, conversation=_key(thread_id))
+        Args:
+            source: a path, bytes, an open binary file, a data frame (pandas or polars, as CSV), or a directory with all
+                that lies in it.
+            name: what to call it there; needed for bytes.
+            path: the directory below `/mnt/data`.
+            thread_id: the conversation.
+
+        Raises:
+            UploadError: some of several files could not be uploaded; for a single one it is the error itself.
+        """
+        return self._runner.perform(lambda session: session.upload(source, name=name, path=path), _key(thread_id))
+
+    async def aupload(
+        self, source: Any, *, name: str | None = None, path: str | None = None, thread_id: str | None = None
+    ) -> list[RemoteFile]:
+        """Do what `upload` does, without holding up the event loop."""
+        return await self._runner.aperform(
+            lambda session: session.upload(source, name=name, path=path), _key(thread_id)
+        )
+
+    def list_files(self, *, thread_id: str | None = None) -> list[RemoteFile]:
+        """List what is in the session's `/mnt/data`, without what is hidden and installed packages."""
+        return self._runner.perform(Session.files, _key(thread_id))
+
+    async def alist_files(self, *, thread_id: str | None = None) -> list[RemoteFile]:
+        """Do what `list_files` does, without holding up the event loop."""
+        return await self._runner.aperform(Session.files, _key(thread_id))
+
+    def describe_files(self, *, thread_id: str | None = None) -> str:
+        """Say what is in the session's `/mnt/data` in a few words, for a prompt; of uploads also what they hold."""
+        return self._runner.perform(Session.described, _key(thread_id))
+
+    async def adescribe_files(self, *, thread_id: str | None = None) -> str:
+        """Do what `describe_files` does, without holding up the event loop."""
+        return await self._runner.aperform(Session.described, _key(thread_id))
+
+    def download(self, path: str, *, thread_id: str | None = None) -> Artifact:
+        """Bring back a file of the session's `/mnt/data`, whoever put it there, as an artifact.
+
+        Raises:
+            NotFoundError: there is none.
+        """
+        return self._runner.perform(self._runner.fetch(path), _key(thread_id))
+
+    async def adownload(self, path: str, *, thread_id: str | None = None) -> Artifact:
+        """Do what `download` does, without holding up the event loop."""
+        return await self._runner.aperform(self._runner.fetch(path), _key(thread_id))
 
     def close(self, thread_id: str | None = None) -> None:
         """Do what `stop` does, for programs without an event loop; or end one conversation and its session only."""
@@ -341,7 +388,7 @@ class NodeSessionsCodeExecutor(BaseTool, CodeExecutor, Component[NodeSessionsCon
                 result.exit_code = 1
                 outputs.append(refusal)
                 break
-            run = await self._runner.arun(block.code, output_chars=left, language=block.language)
+            run = await self._runner.aperform(self._runner.run(block.code, output_chars=left, language=block.language))
             left = max(200, left - len(run.text))
             result.exit_code = run.exit_code
             result.artifacts += run.artifacts

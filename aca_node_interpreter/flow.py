@@ -6,15 +6,15 @@ its result. It does no I/O itself.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, TypeAlias, TypeVar
 
 from .errors import ResponseTimeoutError
 from .local_files import Sink
-from .models import Execution
-from .operations import Operation, SessionCalls
+from .models import Execution, RemoteFile
+from .operations import Operation, SessionCalls, Upload
 
 T = TypeVar("T")
 
@@ -36,10 +36,20 @@ class Download:
 
 
 @dataclass(frozen=True)
-class Batch:
-    """Download side by side; the outcome is a list of sizes in bytes, an error in place of a size where one failed."""
+class Send:
+    """Upload what is opened when its turn comes; the outcome is the file as it is there."""
 
-    steps: list[Download]
+    source: AbstractContextManager[Upload]
+    operation: Callable[[Upload], Operation[RemoteFile]]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Transfer files side by side; the outcome is a list of outcomes, an error in place of one where it failed."""
+
+    steps: Sequence[Download | Send]
+    on_done: Callable[[], object] = bool
+    """Called after each, from whatever thread did it."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +59,7 @@ class Compute:
     work: Callable[[], Any]
 
 
-Step: TypeAlias = "Operation[Any] | Sleep | Download | Batch | Compute"
+Step: TypeAlias = "Operation[Any] | Sleep | Download | Send | Batch | Compute"
 Flow: TypeAlias = Generator[Step, Any, T]
 
 # Seconds between questions about an asynchronous run: quick at first, then gentle on the service.

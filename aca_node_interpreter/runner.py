@@ -15,17 +15,19 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from tempfile import mkdtemp
-from typing import Any
+from typing import Any, TypeVar
 
-from .artifacts import ArtifactDirectory
+from .artifacts import Artifact, ArtifactDirectory
 from .connection import Connection
 from .conversations import OWN, Conversation, Conversations
 from .endpoint import checked_identifier
 from .errors import AcaNodeError, ServiceUnreachableError
-from .local_files import FileSource
-from .models import RemoteFile
+from .flow import Flow
 from .runs import Run
+from .session import Session
 from .settings import Settings
+
+T = TypeVar("T")
 
 # Sessions that are given back side by side.
 _SIDE_BY_SIDE = 8
@@ -62,53 +64,38 @@ class SessionRunner:
         """The directory that artifacts are saved in; it is made when first asked for."""
         return self._directory().path
 
+    def perform(self, flow_of: Callable[[Session], Flow[T]], conversation: str = OWN) -> T:
+        """Do something in a conversation's session, in its turn.
+
+        Args:
+            flow_of: returns what is to be done, as a flow of the session.
+            conversation: its key.
+        """
+        with self._in_turn(conversation) as (connection, talk):
+            return connection.client.perform(flow_of(talk.session))
+
+    async def aperform(self, flow_of: Callable[[Session], Flow[T]], conversation: str = OWN) -> T:
+        """Do what `perform` does, without holding up the event loop."""
+        async with self._in_turn_async(conversation) as (connection, talk):
+            client = await connection.client_of_running_loop()
+            return await client.perform(flow_of(talk.session))
+
     def run(
-        self,
-        code: str,
-        *,
-        conversation: str = OWN,
-        timeout: float | None = None,
-        output_chars: int | None = None,
-        language: str = "",
-    ) -> Run:
-        """Run code and bring back its files. Code that fails is a `Run` too; raises only when the call failed.
+        self, code: str, *, timeout: float | None = None, output_chars: int | None = None, language: str = ""
+    ) -> Callable[[Session], Flow[Run]]:
+        """Return what runs code and brings back its files. Code that fails is a `Run` too; an error is the call's.
 
         `timeout` (seconds) and `output_chars` (of text for a model) take the place of the settings; `language` is what
         the code was said to be written in.
         """
-        with self._in_turn(conversation) as (connection, talk):
-            flow = talk.session.run(code, language=language, **self._how(timeout, output_chars))
-            return connection.client.perform(flow)
+        seconds = self._settings.timeout if timeout is None else timeout
+        return lambda session: session.run(
+            code, timeout=seconds, saved_in=self._directory(), output_chars=output_chars, language=language
+        )
 
-    async def arun(
-        self,
-        code: str,
-        *,
-        conversation: str = OWN,
-        timeout: float | None = None,
-        output_chars: int | None = None,
-        language: str = "",
-    ) -> Run:
-        """Do what `run` does, without holding up the event loop."""
-        async with self._in_turn_async(conversation) as (connection, talk):
-            client = await connection.client_of_running_loop()
-            flow = talk.session.run(code, language=language, **self._how(timeout, output_chars))
-            return await client.perform(flow)
-
-    def upload(
-        self, file: FileSource, *, conversation: str = OWN, name: str | None = None, path: str | None = None
-    ) -> RemoteFile:
-        """Send a file to the session's `/mnt/data`; it comes back as an artifact only when a run changes it."""
-        with self._in_turn(conversation) as (connection, talk):
-            return connection.client.perform(talk.session.upload(file, name=name, path=path))
-
-    async def aupload(
-        self, file: FileSource, *, conversation: str = OWN, name: str | None = None, path: str | None = None
-    ) -> RemoteFile:
-        """Do what `upload` does, without holding up the event loop."""
-        async with self._in_turn_async(conversation) as (connection, talk):
-            client = await connection.client_of_running_loop()
-            return await client.perform(talk.session.upload(file, name=name, path=path))
+    def fetch(self, path: str) -> Callable[[Session], Flow[Artifact]]:
+        """Return what brings back a file of the session's `/mnt/data`."""
+        return lambda session: session.fetch(path, self._directory())
 
     async def start(self) -> None:
         """Open now what the first run would open."""
@@ -173,13 +160,6 @@ class SessionRunner:
     async def _aconnected(self) -> Connection:
         connection = self._connection
         return connection if connection is not None else await asyncio.to_thread(self._connected)
-
-    def _how(self, timeout: float | None, output_chars: int | None) -> dict[str, Any]:
-        return {
-            "timeout": self._settings.timeout if timeout is None else timeout,
-            "saved_in": self._directory(),
-            "output_chars": output_chars,
-        }
 
     def _directory(self) -> ArtifactDirectory:
         with self._state:

@@ -7,25 +7,27 @@ in-session runtime (`managed`) or, where that can't be installed or is not wante
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Callable
 from dataclasses import InitVar, dataclass, field, replace
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
 from . import packages as npm
-from .artifacts import ArtifactDirectory, printable
-from .collecting import Version, collect, may_be_artifact, versions
-from .errors import AcaNodeError, SessionLostError
-from .flow import Compute, Flow
+from .artifacts import Artifact, ArtifactDirectory, IncomingArtifact, printable
+from .collecting import Version, collect, may_be_artifact, version, versions
+from .errors import AcaNodeError, SessionLostError, UploadError
+from .flow import Batch, Compute, Download, Flow, Send
+from .inputs import Input, inputs_of
 from .javascript.envelope import Manifest
 from .javascript.prepare import prepare
 from .javascript.prepared import Prepared, Refusal
-from .local_files import FileSource, opened, repeatable
+from .local_files import opened, repeatable
 from .managed import Died, NoRuntime, Recycled, Reply, Runtime
 from .models import RemoteFile
 from .operations import Operation, SessionCalls, Upload, checked_timeout
 from .outcomes import outcome_of
+from .previews import preview
+from .progress import Progress, no_progress
 from .raw import collected, listing, lists_all, run_raw
 from .runs import Limits, Outcome, Run, finished, reason, refused
 
@@ -33,6 +35,8 @@ _log = logging.getLogger("aca_node_interpreter")
 
 Mode = Literal["managed", "raw"]
 
+# Files that a model is told of.
+_NAMED = 50
 # Characters of code that take longer to prepare than a change of thread.
 _LONG = 10_000
 # Characters of output that take long to word.
@@ -59,6 +63,7 @@ class Session:
         mode: `managed`, or `raw` for code that is to be sent exactly as it is.
         packages: npm packages that every run finds, such as `zod@3`.
         keeps_uploads: whether files that were uploaded are put back when the session was lost.
+        progress: shows how far the transfer of many files is.
     """
 
     calls: SessionCalls
@@ -67,6 +72,7 @@ class Session:
     mode: Mode = "managed"
     packages: tuple[str, ...] = ()
     keeps_uploads: bool = False
+    progress: Progress = no_progress
     was_used: bool = field(default=False, init=False)
     """Whether a call may have created it in the pool."""
     _known: dict[str, Version] | None = field(default=None, init=False)
@@ -77,13 +83,18 @@ class Session:
     _owed: dict[str, RemoteFile] = field(default_factory=dict, init=False)
     """Files that a run made and that have not come back yet."""
     _uploads: dict[str, Callable[[], Operation[RemoteFile]]] = field(default_factory=dict, init=False)
+    _previews: dict[str, tuple[Version, str]] = field(default_factory=dict, init=False)
+    """What uploaded files hold, as long as they are as they were."""
     _has_packages: bool = field(default=False, init=False)
+    _is_untouched: bool = field(default=False, init=False)
+    """Whether nobody can have used it before."""
     _was_lost: bool = field(default=False, init=False)
     _notes: list[str] = field(default_factory=list, init=False)
     """What the next result tells of the session."""
 
     def __post_init__(self, is_new: bool) -> None:
         self._runtime = Runtime(self.calls, is_new)
+        self._is_untouched = is_new
         if is_new:
             self._known = {}
 
@@ -120,36 +131,92 @@ class Session:
         run: Run = yield Compute(lambda: finished(outcome, saved_in, limit, most=most))
         return run
 
-    def upload(self, file: FileSource, *, name: str | None = None, path: str | None = None) -> Flow[RemoteFile]:
-        """Send a file to `/mnt/data`, so that it is not taken for a run's.
+    def upload(
+        self,
+        source: Any,
+        *,
+        name: str | None = None,
+        path: str | None = None,
+    ) -> Flow[list[RemoteFile]]:
+        """Put a file or several into `/mnt/data`, side by side, so that they are not taken for a run's.
 
         Args:
-            file: a path, bytes, or an open binary file.
+            source: what `inputs.inputs_of` takes.
             name: what to call it there; needed for bytes.
             path: the directory below `/mnt/data`.
+
+        Raises:
+            UploadError: some of several files could not be uploaded.
         """
-        again: Callable[[], Operation[RemoteFile]] | None = None
+        inputs: list[Input] = yield Compute(partial(inputs_of, source, name, path))
+        again: list[Callable[[], Upload] | None] = [None] * len(inputs)
         if self.keeps_uploads:
-            repeat: Callable[[], Upload] = yield Compute(lambda: repeatable(file, name))
-            if not isinstance(file, (str, os.PathLike)):
-                file = repeat().content
+            again = yield Compute(lambda: [repeatable(each.content, each.name) for each in inputs])
+        steps = []
+        for each, repeat in zip(inputs, again, strict=True):
+            content = each.content if repeat is None or each.is_path else repeat().content
+            send = partial(self.calls.upload_file, path=each.directory or None)
+            steps.append(Send(opened(content, each.name), send))
+        with self.progress("Uploading", len(steps)) as on_done:
+            outcomes = yield Batch(steps, on_done)
+        sent, failed = [], []
+        for each, step, repeat, outcome in zip(inputs, steps, again, outcomes, strict=True):
+            if isinstance(outcome, Exception):
+                failed.append((each, outcome))
+            else:
+                repeated = None if repeat is None else partial(_sent_again, repeat, step.operation)
+                sent.append(self.remember(outcome, repeated, each.preview))
+        if len(inputs) == len(failed) == 1:
+            raise failed[0][1]
+        if failed:
+            told = [f"{printable(each.name or 'a file')}: {reason(error)}" for each, error in failed[:5]]
+            raise UploadError(
+                f"{len(failed)} of {len(inputs)} files could not be uploaded. " + "; ".join(told)
+            ) from failed[0][1]
+        return sent
 
-            def again() -> Operation[RemoteFile]:
-                return self.calls.upload_file(repeat(), path=path)
+    def files(self) -> Flow[list[RemoteFile]]:
+        """List what is in `/mnt/data`, without what is hidden and installed packages."""
+        if self._is_untouched and not self.was_used:
+            return []
+        self.was_used = True
+        return sorted(filter(may_be_artifact, (yield from listing(self.calls))), key=lambda file: file.path)
 
-        with opened(file, name) as upload:
-            sent: RemoteFile = yield self.calls.upload_file(upload, path=path)
-        return self.remember(sent, again)
+    def fetch(self, path: str, saved_in: ArtifactDirectory) -> Flow[Artifact]:
+        """Bring back a file of `/mnt/data`, whoever put it there."""
+        below = path.removeprefix("/mnt/data").strip("/")
+        directory, _, name = below.rpartition("/")
+        operation = self.calls.download_file(name, path=directory or None)
+        self.was_used = True
+        incoming = IncomingArtifact(below, saved_in)
+        yield Download(operation, incoming)
+        artifact = incoming.finished()
+        return replace(artifact, preview=(yield Compute(partial(preview, artifact.path, name))))
+
+    def described(self) -> Flow[str]:
+        """Say in a few words, for a model, what is in `/mnt/data`."""
+        files = yield from self.files()
+        lines = [f"- {printable(each.path)} ({', '.join(filter(None, self._about(each)))})" for each in files[:_NAMED]]
+        if len(files) > _NAMED:
+            lines.append(f"- {len(files) - _NAMED} more")
+        return "\n".join(["Files in /mnt/data:", *lines]) if lines else "There are no files in /mnt/data."
+
+    def _about(self, file: RemoteFile) -> tuple[str, str]:
+        known = self._previews.get(file.path)
+        return f"{file.size:,} bytes", known[1] if known is not None and known[0] == version(file) else ""
 
     def tell(self, note: str) -> None:
         """Have the next result say something of the session."""
         self._notes.append(note)
 
-    def remember(self, file: RemoteFile, again: Callable[[], Operation[RemoteFile]] | None = None) -> RemoteFile:
+    def remember(
+        self, file: RemoteFile, again: Callable[[], Operation[RemoteFile]] | None = None, preview: str = ""
+    ) -> RemoteFile:
         """Note a file that was put there by an upload, so that it is not taken for a run's.
 
-        `again` is how to upload it once more, should the session be lost.
+        `again` is how to upload it once more, should the session be lost; `preview` is what it holds.
         """
+        self._previews[file.path] = version(file), preview
         self.was_used = True
         self._seen.append(file.path)
         if self._known is not None:
@@ -224,7 +291,9 @@ class Session:
         """Bring back what the runtime says that the run made, and what earlier runs made and could not be brought."""
         self._owe(manifest)
         wanted = list(self._owed.values())
-        collection = yield from collect(self.calls, wanted, saved_in, self.limits.artifacts, manifest.hashes)
+        collection = yield from collect(
+            self.calls, wanted, saved_in, self.limits.artifacts, manifest.hashes, progress=self.progress
+        )
         self._owed = {path: file for path, file in self._owed.items() if path in collection.missing}
         if self._known is not None:
             self._known |= versions(wanted)
@@ -295,6 +364,12 @@ class Session:
         npm.check(reply)
         self._has_packages = True
         self._known = versions((yield from listing(self.calls)))
+
+
+def _sent_again(
+    repeat: Callable[[], Upload], operation: Callable[[Upload], Operation[RemoteFile]]
+) -> Operation[RemoteFile]:
+    return operation(repeat())
 
 
 def _prepared(text: str, language: str) -> Flow[Prepared | Refusal]:

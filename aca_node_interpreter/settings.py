@@ -38,6 +38,7 @@ class Settings:
     rehydrate: bool = False
     session_secret: str | None = field(default=None, repr=False)
     idle_seconds: float = 900.0
+    show_progress: bool = False
 
     def __post_init__(self) -> None:
         if self.endpoint is not None:

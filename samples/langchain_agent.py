@@ -66,7 +66,7 @@ def model() -> BaseChatModel:
 def main() -> None:
     """Send the file, give the agent its task, print the conversation and where the chart is."""
     with NodeSessionsCodeExecutor(artifacts_dir="results") as executor:
-        executor.upload_file(SALES.encode(), name="sales.csv")
+        executor.upload(SALES.encode(), name="sales.csv")
         agent = create_agent(model(), tools=[executor])
         for message in agent.invoke({"messages": [HumanMessage(TASK)]})["messages"]:
             message.pretty_print()

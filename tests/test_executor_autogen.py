@@ -152,7 +152,7 @@ async def test_only_what_a_run_changed_comes_back_and_nothing_is_overwritten(
     executor: NodeSessionsCodeExecutor,
 ) -> None:
     async with executor:
-        await executor.aupload_file(b"input", name="input.txt")
+        await executor.aupload(b"input", name="input.txt")
         first = await run(executor, "fs.writeFileSync('/mnt/data/a.txt', 'one')")
         second = await run(executor, "fs.writeFileSync('/mnt/data/b.txt', 'b'); 1")
         third = await run(executor, "fs.writeFileSync('/mnt/data/a.txt', 'three')")
@@ -400,7 +400,7 @@ async def test_a_synchronous_call_during_a_run_on_the_same_loop_is_refused_inste
         running = asyncio.ensure_future(executor.ainvoke({"code": "$$.async(); setTimeout($$.done, 500)"}))
         await asyncio.sleep(0.2)
         with pytest.raises(ConfigurationError, match="asynchronous method"):
-            executor.upload_file(b"x", name="x")
+            executor.upload(b"x", name="x")
         await running
 
 

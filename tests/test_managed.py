@@ -111,9 +111,9 @@ def test_files_cost_one_download_each_and_no_listing(talk: Conversation) -> None
 
 
 def test_an_upload_is_nobodys_artifact_until_a_run_changes_it(talk: Conversation) -> None:
-    talk.executor.upload_file(b"a,b\n", name="in.csv")
+    talk.executor.upload(b"a,b\n", name="in.csv")
     assert talk.run("fs.readFileSync('/mnt/data/in.csv', 'utf8')").artifacts == ()
-    talk.executor.upload_file(b"between", name="two.csv")
+    talk.executor.upload(b"between", name="two.csv")
     assert talk.run("fs.readFileSync('/mnt/data/two.csv', 'utf8')").artifacts == ()
     run = talk.run("fs.appendFileSync('/mnt/data/in.csv', '1,2')")
     assert [each.read_bytes() for each in run.artifacts] == [b"a,b\n1,2"]
@@ -189,7 +189,7 @@ def test_a_reply_that_never_comes_is_asked_for(talk: Conversation, monkeypatch: 
     monkeypatch.setattr("aca_node_interpreter.operations._RUN_MARGIN", 0.0)
     talk.run("1")
     talk.proxy.plan(HoldReply(8), kind="execution")
-    flow = talk.executor._runner.run(COUNTED, timeout=1)
+    flow = talk.executor._runner.perform(talk.executor._runner.run(COUNTED, timeout=1))
     assert (flow.value, flow.mode) == ({"count": 1}, "managed")
 
 
@@ -223,9 +223,9 @@ def test_a_session_that_was_lost_between_runs_is_told(talk: Conversation, fault:
 
 def test_uploads_are_put_back_where_that_is_asked_for(engine: Engine, tmp_path: Path) -> None:
     with conversation(engine, tmp_path, rehydrate=True) as talk:
-        talk.executor.upload_file(b"x,y", name="in.csv")
+        talk.executor.upload(b"x,y", name="in.csv")
         (tmp_path / "other.txt").write_bytes(b"other")
-        talk.executor.upload_file(tmp_path / "other.txt")
+        talk.executor.upload(tmp_path / "other.txt")
         talk.run("1")
         talk.proxy.plan(Recycle(), kind="execution")
         run = talk.run("['in.csv', 'other.txt'].map(f => fs.readFileSync('/mnt/data/' + f, 'utf8'))")
@@ -278,7 +278,7 @@ def test_a_record_that_can_not_be_fetched_harms_no_later_run(talk: Conversation)
 
 def test_after_a_loss_under_the_code_uploads_are_put_back(engine: Engine, tmp_path: Path) -> None:
     with conversation(engine, tmp_path, rehydrate=True) as talk:
-        talk.executor.upload_file(b"x,y", name="in.csv")
+        talk.executor.upload(b"x,y", name="in.csv")
         talk.run("1")
         talk.proxy.plan(Recycle(ResetBeforeReply()), kind="execution")
         with pytest.raises(SessionLostError):
@@ -371,7 +371,7 @@ def test_what_the_runtime_could_not_do_is_told(talk: Conversation) -> None:
 @pytest.mark.parametrize("timeout", [0, -1, 221, float("nan")])
 def test_a_time_limit_that_can_not_work_is_refused(talk: Conversation, timeout: float) -> None:
     with pytest.raises(ConfigurationError, match="timeout"):
-        talk.executor._runner.run("1", timeout=timeout)
+        talk.executor._runner.perform(talk.executor._runner.run("1", timeout=timeout))
     assert talk.methods() == []
 
 

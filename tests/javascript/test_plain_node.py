@@ -67,8 +67,8 @@ PROCESSES = {
 def session(engine: Engine) -> Iterator[NodeSessionsCodeExecutor]:
     """A new session for each program, as each file has a new process."""
     with NodeSessionsCodeExecutor(engine.endpoint, token=engine.token, timeout=20) as executor:
-        executor.upload_file(COUNTER.encode(), name="counter.mjs")
-        executor.upload_file(b'{"a": 1}', name="data.json")
+        executor.upload(COUNTER.encode(), name="counter.mjs")
+        executor.upload(b'{"a": 1}', name="data.json")
         yield executor
 
 
