@@ -19,6 +19,15 @@ from typing import IO
 from typing_extensions import Self
 
 _SHOWN_BYTES = 8 * 1024 * 1024  # a larger picture would make a notebook too heavy to open
+# What a picture starts with, by media type, as models' services take it; none of them takes more than some 5 MB.
+_PICTURES = {
+    "image/png": b"\x89PNG\r\n\x1a\n",
+    "image/jpeg": b"\xff\xd8\xff",
+    "image/gif": b"GIF8",
+    "image/webp": b"RIFF",
+}
+MAX_PICTURE_BYTES = 3_500_000
+"""The largest picture that is passed to a model."""
 _SHOWN_TYPES = ("image/png", "image/jpeg", "image/gif", "image/webp")  # none of them can run a script
 _NAME_BYTES = 200  # most file systems take 255; this leaves room for a number and a suffix
 
@@ -45,6 +54,17 @@ class Artifact:
     def read_bytes(self) -> bytes:
         """Return the content."""
         return self.path.read_bytes()
+
+    def picture(self) -> tuple[str, bytes] | None:
+        """Return media type and content if it is a picture that a model can look at, whatever it is called."""
+        if self.size > MAX_PICTURE_BYTES or not self.path.is_file():
+            return None
+        with self.path.open("rb") as file:
+            head = file.read(12)
+            for kind, magic in _PICTURES.items():
+                if head.startswith(magic) and (kind != "image/webp" or head.endswith(b"WEBP")):
+                    return kind, head + file.read()
+        return None
 
     def __str__(self) -> str:
         # A preview tells what kind of file it is, so the media type would only cost tokens.

@@ -7,6 +7,7 @@ from base64 import b64decode
 from binascii import Error as Base64Error
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import Any, Literal
 
 from . import output
@@ -14,6 +15,8 @@ from .artifacts import Artifact, ArtifactDirectory, media_type
 from .models import Execution, Image, Status
 from .previews import preview
 
+MAX_PICTURES = 4
+"""How many pictures of one run are passed to a model."""
 TIMED_OUT = 124
 """The exit code of a run that was stopped at its time limit, as `timeout` has it."""
 
@@ -52,6 +55,11 @@ class Run:
     """What is worth knowing of the session: that it lost its variables, for one."""
     mode: Literal["managed", "raw"] = "managed"
     """Whether the in-session runtime ran the code, or the service's kernel as it is."""
+
+    def pictures(self) -> list[tuple[str, bytes]]:
+        """Return the pictures that a model can look at, each with its media type: the last few."""
+        found = (artifact.picture() for artifact in reversed(self.artifacts))
+        return list(islice(filter(None, found), MAX_PICTURES))[::-1]
 
 
 @dataclass(frozen=True)

@@ -108,3 +108,23 @@ def test_a_picture_shows_itself_and_a_page_does_not(tmp_path: Path) -> None:
 def test_a_picture_that_is_gone_still_has_a_line(tmp_path: Path) -> None:
     artifact = Artifact("a.png", 1, "image/png", "", tmp_path / "gone.png")
     assert set(artifact._repr_mimebundle_()) == {"text/plain"}
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "kind"),
+    [
+        ("a.png", b"\x89PNG\r\n\x1a\nrest", "image/png"),
+        ("a.txt", b"\xff\xd8\xffrest", "image/jpeg"),
+        ("a", b"GIF89a", "image/gif"),
+        ("a.webp", b"RIFF1234WEBPrest", "image/webp"),
+        ("a.wav", b"RIFF1234WAVErest", None),
+        ("a.png", b"text", None),
+        ("a.svg", b"<svg/>", None),
+        ("a.png", b"\x89PNG\r\n\x1a\n" + bytes(4_000_000), None),
+    ],
+)
+def test_pictures_that_a_model_can_look_at(tmp_path: Path, name: str, content: bytes, kind: str | None) -> None:
+    artifact = ArtifactDirectory(tmp_path).save(name, content)
+    assert artifact.picture() == (None if kind is None else (kind, content))
+    artifact.path.unlink()
+    assert artifact.picture() is None
