@@ -100,18 +100,20 @@ def _removed(source: Source, node: Node) -> Edit:
 
 
 def _export(source: Source, node: Node) -> Iterator[Edit]:
-    word = node.children[0]
-    default = next((child for child in node.children if child.type == "default"), None)
     declaration = node.child_by_field_name("declaration")
-    value = node.child_by_field_name("value")
+    children = node.children
+    word = children[0]
     if declaration is not None:
         start, end = source.start(word), source.start(declaration)
         yield Edit(start, end, blank(source.units[start:end]))
-    elif default is not None and value is not None:
+        return
+    default = next((child for child in children if child.type == "default"), None)
+    value = node.child_by_field_name("value")
+    if default is not None and value is not None:
         # As a property, an anonymous function or class is called "default", as it is in a module.
         yield Edit(source.start(word), source.end(word), "void {")
         end = source.end(default)
         yield Edit(end, end + (source.units[end] == " "), ":")
         yield Edit(source.end(value), source.end(value), "};")
-    elif _source_of(node) is not None or any(child.type == "export_clause" for child in node.children):
+    elif _source_of(node) is not None or any(child.type == "export_clause" for child in children):
         yield _removed(source, node)
