@@ -36,6 +36,6 @@ def _assigned(source: Source) -> Iterator[str]:
     """Yield every name that is assigned to anywhere, whatever it means there."""
     found = grammars.captures(source.tree, grammars.javascript(), _ASSIGNED)
     for target in found.get("target", []):
-        while target.type == "parenthesized_expression" and (inner := target.named_child(0)) is not None:
-            target = inner
+        while target.type == "parenthesized_expression" and target.named_children:
+            target = target.named_children[0]
         yield from names_in(source, target)

@@ -188,7 +188,7 @@ class Source:
             if value is None or value.type in _DEFINITIONS:
                 continue
             while value is not None and value.type not in _DEFINITIONS:
-                value = value.child(0)
+                value = value.child(0) if value.child_count else None
             if value is not None and self.units[(end := self.end(value)) : end + 1].isspace():
                 self._replace(";", end)
             else:
@@ -202,8 +202,8 @@ class Source:
             return
         start, end = self.start(block), self.end(block)
         alone = Parser(grammars.javascript()).parse(f"({self._masked[start:end]})".encode(errors="replace")).root_node
-        statement = alone.named_child(0)
-        literal = statement.named_child(0) if statement is not None else None
+        statement = next(iter(alone.named_children), None)
+        literal = next(iter(statement.named_children), None) if statement is not None else None
         if alone.has_error or literal is None or literal.named_child_count != 1 or alone.named_child_count != 1:
             return
         before = self._masked, self.tree
