@@ -220,9 +220,9 @@ def test_time_is_linear(unit: str) -> None:
         text = ("" if "<" in unit else "```js\n") + unit * (size // len(unit))
         best = 9e9
         for _ in range(3):
-            started = time.perf_counter()
+            started = time.process_time()
             code_of(text)
-            best = min(best, time.perf_counter() - started)
+            best = min(best, time.process_time() - started)
         return best
 
     assert seconds(400_000) < 12 * seconds(100_000) + 0.05

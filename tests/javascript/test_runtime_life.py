@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 
 from aca_node_interpreter.javascript import runtime_calls
@@ -165,7 +166,9 @@ def test_timers_of_what_ended_end_too(session: Session) -> None:
     result = session.run("1")
     assert (result.late["out"], result.left) == ("", [])
     # And the port of a server is free again.
-    code = "http.createServer(() => {}).listen(45678, () => { throw new Error('listening') })"
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    code = f"http.createServer(() => {{}}).listen({port}, '127.0.0.1', () => {{ throw new Error('listening') }})"
     for _ in range(2):
         assert session.run(code).error["message"] == "listening"
 

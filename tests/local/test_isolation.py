@@ -108,7 +108,7 @@ def test_the_hosts_processes_and_environment_are_invisible(
     needs_bubblewrap: None, remote: Remote, exposed: Remote
 ) -> None:
     file = f"/proc/{os.getpid()}/cmdline"
-    see = f"fs.existsSync('{file}') && fs.readFileSync('{file}', 'utf8').includes('pytest')"
+    see = f"fs.existsSync('{file}') && fs.readFileSync('{file}', 'utf8').includes('python')"
     assert exposed.value(see) == "true"
     assert remote.value(see) == "false"
     names = "Object.keys(process.env).filter(name => !name.startsWith('npm_config_')).sort().join()"

@@ -75,10 +75,11 @@ def test_the_dates_of_a_session(remote: Remote) -> None:
 def test_deleting_a_session_ends_its_run(remote: Remote) -> None:
     with concurrent.futures.ThreadPoolExecutor() as threads:
         run = threads.submit(remote.run, "$$.async()")
-        queued = threads.submit(remote.run, "1")
         while not exists(remote):
             time.sleep(0.01)
         time.sleep(0.1)
+        queued = threads.submit(remote.run, "1")
+        time.sleep(0.3)
         remote.call("DELETE", "/session", version=NEWEST)
         assert run.result()["stderr"] == "Execution aborted"
         assert queued.result()["stderr"] == "Execution aborted"
