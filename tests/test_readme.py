@@ -36,7 +36,7 @@ def test_python_blocks_print_what_they_say(
 def test_there_are_three_bash_blocks_and_ci_runs_the_set_up_ones() -> None:
     demo, command_line, tests = BASH_BLOCKS
     assert demo.strip().endswith("aca-node demo")
-    assert tests.strip().endswith("python -m pytest")
+    assert tests.strip().endswith("python -m pytest -n 2")
     assert "aca-node run" in command_line
     assert "README" in (ROOT / ".ci" / "run").read_text()
 
