@@ -10,7 +10,7 @@ The code runs in a Node.js session that keeps its variables and files from one r
 - Print what you need with console.log; the value of the last expression comes back too.
 - import, require, top-level await and TypeScript's types all work; names may be declared again in a later run.
 - A run ends when nothing is left to wait for, as a program does.
-- Write files to /mnt/data: they are saved for the user."""
+- Files that you are given are in /mnt/data. Write files there: they are saved for the user."""
 
 TOOL_DESCRIPTION = f"Run JavaScript with Node.js and return what it prints.\n{_RULES}"
 """For function calling."""
