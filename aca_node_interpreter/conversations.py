@@ -24,11 +24,10 @@ from .turns import Turns
 OWN = ""
 """The conversation of the executor itself, for programs that have only one."""
 
-# How many conversations are told, after their session was given back, that it was.
-_REMEMBERED = 10_000
+# How many conversations are told, when they go on, that their session was given back.
+_REMEMBERED = 1_000
 # How many idle ones are given back with one run, so that no run waits long for others.
 _AT_ONCE = 2
-_GIVEN_BACK = "The session was given back after a long time without a run: its variables and files are gone."
 
 
 @dataclass
@@ -66,7 +65,7 @@ class Conversations:
         self._resumed_id = resumed_id
         self._secret = (settings.session_secret or secrets.token_hex(32)).encode("utf-8", "surrogatepass")
         self._known: OrderedDict[str, Conversation] = OrderedDict()
-        self._given_back: OrderedDict[str, None] = OrderedDict()
+        self._given_back: OrderedDict[str, Session] = OrderedDict()
         self._state = threading.Lock()
 
     def of(self, key: str) -> Conversation:
@@ -75,12 +74,21 @@ class Conversations:
             found = self._known.get(key)
             if found is None:
                 found = self._known[key] = self._begun(key)
-                if key in self._given_back:
-                    del self._given_back[key]
-                    found.session.tell(_GIVEN_BACK)
-            self._known.move_to_end(key)
-            found.last_used = time.monotonic()
+                former = self._given_back.pop(key, None)
+                if former is not None:
+                    found.session.follow(former)
+            self._touch(found)
             return found
+
+    def used(self, conversation: Conversation) -> None:
+        """Note that something was done in a conversation just now."""
+        with self._state:
+            if not conversation.is_over:
+                self._touch(conversation)
+
+    def _touch(self, conversation: Conversation) -> None:
+        conversation.last_used = time.monotonic()
+        self._known.move_to_end(conversation.key)
 
     def end(self, key: str) -> Conversation | None:
         """Forget a conversation and return it, unless nobody can have begun it."""
@@ -109,10 +117,12 @@ class Conversations:
             for each in idle:
                 del self._known[each.key]
                 each.is_over = True
-                self._given_back[each.key] = None
+                # Replicas may go on with a shared one, which ends by itself when none does.
+                if not each.is_shared:
+                    self._given_back[each.key] = each.session
             while len(self._given_back) > _REMEMBERED:
                 self._given_back.popitem(last=False)
-        return idle
+        return [each for each in idle if not each.is_shared]
 
     def all(self) -> list[Conversation]:
         """Return those that there are."""

@@ -187,7 +187,10 @@ class SessionRunner:
                     for idle in self._conversations.end_idle(taken):
                         with suppress(AcaNodeError):
                             connection.client.perform(idle.given_back())
-                yield connection, talk
+                try:
+                    yield connection, talk
+                finally:
+                    self._conversations.used(talk)
                 return
 
     @asynccontextmanager
@@ -205,7 +208,10 @@ class SessionRunner:
                         client = await connection.client_of_running_loop()
                         with suppress(AcaNodeError):
                             await client.perform(idle.given_back())
-                yield connection, talk
+                try:
+                    yield connection, talk
+                finally:
+                    self._conversations.used(talk)
                 return
 
     def _check_still_open(self, closings: int) -> None:

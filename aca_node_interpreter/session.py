@@ -24,7 +24,7 @@ from .javascript.prepared import Prepared, Refusal
 from .local_files import opened, repeatable
 from .managed import Died, NoRuntime, Recycled, Reply, Runtime
 from .models import RemoteFile
-from .operations import Operation, SessionCalls, Upload, checked_timeout
+from .operations import SessionCalls, Upload, checked_timeout
 from .outcomes import outcome_of
 from .previews import preview
 from .progress import Progress, no_progress
@@ -47,6 +47,7 @@ _FELL_BACK = (
     "without top-level await, import and TypeScript, and const and let can't be declared again."
 )
 _LOST = "The session was lost since the last run, and a new one took its place: its variables and files are gone."
+_GIVEN_BACK = "The session was given back after a long time without a run: its variables and files are gone."
 _RESTARTED = "The session's Node.js was restarted since the last run: its variables are gone, its files are there."
 _ENDED = "The session's Node.js ended with this run: its variables are gone."
 _REPEATED = "The connection broke on the session's first run and it was sent again: it may have begun twice."
@@ -82,7 +83,8 @@ class Session:
     """Paths that were uploaded since the last run."""
     _owed: dict[str, RemoteFile] = field(default_factory=dict, init=False)
     """Files that a run made and that have not come back yet."""
-    _uploads: dict[str, Callable[[], Operation[RemoteFile]]] = field(default_factory=dict, init=False)
+    _uploads: dict[str, Callable[[], Upload]] = field(default_factory=dict, init=False)
+    """How to have what was uploaded once more, by path."""
     _previews: dict[str, tuple[Version, str]] = field(default_factory=dict, init=False)
     """What uploaded files hold, as long as they are as they were."""
     _has_packages: bool = field(default=False, init=False)
@@ -149,23 +151,22 @@ class Session:
             UploadError: some of several files could not be uploaded.
         """
         inputs: list[Input] = yield Compute(partial(inputs_of, source, name, path))
-        again: list[Callable[[], Upload] | None] = [None] * len(inputs)
+        repeats: list[Callable[[], Upload] | None] = [None] * len(inputs)
         if self.keeps_uploads:
-            again = yield Compute(lambda: [repeatable(each.content, each.name) for each in inputs])
+            repeats = yield Compute(lambda: [repeatable(each.content, each.name) for each in inputs])
         steps = []
-        for each, repeat in zip(inputs, again, strict=True):
+        for each, repeat in zip(inputs, repeats, strict=True):
             content = each.content if repeat is None or each.is_path else repeat().content
             send = partial(self.calls.upload_file, path=each.directory or None)
             steps.append(Send(opened(content, each.name), send))
         with self.progress("Uploading", len(steps)) as on_done:
             outcomes = yield Batch(steps, on_done)
         sent, failed = [], []
-        for each, step, repeat, outcome in zip(inputs, steps, again, outcomes, strict=True):
+        for each, repeat, outcome in zip(inputs, repeats, outcomes, strict=True):
             if isinstance(outcome, Exception):
                 failed.append((each, outcome))
             else:
-                repeated = None if repeat is None else partial(_sent_again, repeat, step.operation)
-                sent.append(self.remember(outcome, repeated, each.preview))
+                sent.append(self.remember(outcome, repeat, each.preview))
         if len(inputs) == len(failed) == 1:
             raise failed[0][1]
         if failed:
@@ -205,24 +206,23 @@ class Session:
         known = self._previews.get(file.path)
         return f"{file.size:,} bytes", known[1] if known is not None and known[0] == version(file) else ""
 
-    def tell(self, note: str) -> None:
-        """Have the next result say something of the session."""
-        self._notes.append(note)
+    def follow(self, former: Session) -> None:
+        """Take the place of a session that was given back: the next result says so, and uploads are put back."""
+        self._notes.append(_GIVEN_BACK)
+        self._uploads, self._was_lost = former._uploads, True
 
-    def remember(
-        self, file: RemoteFile, again: Callable[[], Operation[RemoteFile]] | None = None, preview: str = ""
-    ) -> RemoteFile:
+    def remember(self, file: RemoteFile, repeat: Callable[[], Upload] | None = None, preview: str = "") -> RemoteFile:
         """Note a file that was put there by an upload, so that it is not taken for a run's.
 
-        `again` is how to upload it once more, should the session be lost; `preview` is what it holds.
+        `repeat` is how to have it once more, should the session be lost; `preview` is what it holds.
         """
         self._previews[file.path] = version(file), preview
         self.was_used = True
         self._seen.append(file.path)
         if self._known is not None:
             self._known |= versions([file])
-        if again is not None and self.keeps_uploads:
-            self._uploads[file.path] = again
+        if repeat is not None:
+            self._uploads[file.path] = repeat
         return file
 
     def _run_raw(self, code: str, timeout: float, saved_in: ArtifactDirectory) -> Flow[Outcome]:
@@ -341,7 +341,8 @@ class Session:
             back = []
             for path in sorted(self._uploads.keys() - there):
                 try:
-                    self.remember((yield self._uploads[path]()))
+                    directory = path.rpartition("/")[0]
+                    self.remember((yield self.calls.upload_file(self._uploads[path](), path=directory or None)))
                     back.append(printable(path))
                 except (AcaNodeError, OSError) as error:
                     self._notes.append(f"{printable(path)} could not be put back: {reason(error)}")
@@ -364,12 +365,6 @@ class Session:
         npm.check(reply)
         self._has_packages = True
         self._known = versions((yield from listing(self.calls)))
-
-
-def _sent_again(
-    repeat: Callable[[], Upload], operation: Callable[[Upload], Operation[RemoteFile]]
-) -> Operation[RemoteFile]:
-    return operation(repeat())
 
 
 def _prepared(text: str, language: str) -> Flow[Prepared | Refusal]:

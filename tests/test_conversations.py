@@ -202,6 +202,40 @@ def test_an_idle_conversation_gives_its_session_back_and_is_told(pool: LocalPool
     assert sessions(pool) == before
 
 
+def test_uploads_of_an_idle_conversation_are_put_back(pool: LocalPool) -> None:
+    with NodeSessionsCodeExecutor(pool.endpoint, token=pool.token, idle_seconds=0.3, rehydrate=True) as executor:
+        executor.upload(b"x", name="in.txt", thread_id="a")
+        time.sleep(0.4)
+        executor.execute("1", thread_id="b")
+        run = executor.execute("fs.readFileSync('/mnt/data/in.txt', 'utf8')", thread_id="a")
+        assert run.value == "x"
+        assert "put back: in.txt" in run.text
+
+
+def test_a_replica_gives_back_nothing_that_others_may_use(pool: LocalPool) -> None:
+    def replica() -> NodeSessionsCodeExecutor:
+        return NodeSessionsCodeExecutor(
+            pool.endpoint, token=pool.token, idle_seconds=0.3, session_secret="correct horse battery"
+        )
+
+    with replica() as one, replica() as two:
+        one.execute("var me = 1", thread_id="idle-here")
+        time.sleep(0.4)
+        one.execute("1", thread_id="other")
+        assert two.execute("me", thread_id="idle-here").value == 1
+        run = one.execute("me", thread_id="idle-here")
+        assert (run.value, run.notes) == (1, ())
+        one.close("idle-here")
+        one.close("other")
+
+
+def test_a_long_run_is_no_idleness(pool: LocalPool) -> None:
+    with NodeSessionsCodeExecutor(pool.endpoint, token=pool.token, idle_seconds=0.5) as executor:
+        executor.execute("var me = 1; await new Promise(r => setTimeout(r, 700))", thread_id="a")
+        executor.execute("1", thread_id="b")
+        assert executor.execute("me", thread_id="a").value == 1
+
+
 def test_nothing_of_a_session_is_told(executor: NodeSessionsCodeExecutor) -> None:
     call = ToolCall(name=executor.name, args={"code": "process.env"}, id="1", type="tool_call")
     message = executor.invoke(call, thread("thread-of-ada"))
