@@ -64,7 +64,9 @@ def prepare_code(code: str) -> Prepared:
         constants=tuple(constants),
         at_once=tuple(places[name] for name in at_once if name in places),
         declared=tuple(
-            (each.end, tuple(places[name] for name in each.names if name in places)) for each in found.declarations
+            (each.end, published)
+            for each in found.declarations
+            if (published := tuple(places[name] for name in each.names if name in places))
         ),
         imports=tuple(imports),
         is_async=mode.is_async,

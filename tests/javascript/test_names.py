@@ -48,6 +48,17 @@ CELLS: dict[str, list[tuple[str, str | None]]] = {
         ("const fetch = () => 'other'; go()", "=> 'other'"),
         ("fetch() + go()", "=> 'otherother'"),
     ],
+    "nothing is declared": [
+        ("let a = 1", ""),
+        ("let a = 2; let {} = {}; const [] = [], b = 3; var arguments = 4; [a, b, arguments]", "=> [ 2, 3, 4 ]"),
+        ("[a, b]", "=> [ 2, 3 ]"),
+    ],
+    "no stack left": [
+        ("let n = 0; const get = () => n", ""),
+        ("let n = 0", ""),
+        ("function deeper() { n++; deeper() } try { deeper() } catch {} n > 500 && n === get()", "=> true"),
+        ("let n = 5; get()", "=> 5"),
+    ],
     "many times": [
         ("let v = 0; const get = () => v", ""),
         *((f"let v = {number}; get()", f"=> {number}") for number in range(1, 60, 4)),

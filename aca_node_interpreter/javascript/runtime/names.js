@@ -59,18 +59,23 @@ function expose(slot, binding) {
   if (reserved[name] || !defineProperty(root, name, accessor)) given[name] = slot;
 }
 
+// Code may be stopped in between, or have no stack left: what is new is then found again, for it differs from `value`.
 function spread(slot, value) {
   const { bindings } = slot;
-  slot.value = value;
-  slot.bindings = [];
+  const kept = [];
   for (let i = 0; i < bindings.length; i++) {
-    const follows = attempt(() => {
+    let isFixed = false;
+    try {
       bindings[i].set(value);
-      return true;
-    });
+    } catch (error) {
+      if (error instanceof RangeError) throw error;
+      isFixed = true;
+    }
     // What is constant can't follow; only the newest stays nevertheless.
-    if (follows || i === bindings.length - 1) add(slot.bindings, bindings[i]);
+    if (!isFixed || i === bindings.length - 1) add(kept, bindings[i]);
   }
+  slot.bindings = kept;
+  slot.value = value;
 }
 
 function keepAllAlike() {
