@@ -40,6 +40,27 @@ CELLS: dict[str, list[tuple[str, str | None]]] = {
         (WRITE.format("d.json", '{"a": 22}'), None),
         ("import d from 'file:///mnt/data/d.json' with { type: 'json' }; d.a", "=> 22"),
     ],
+    "what has not changed keeps its state": [
+        (WRITE.format("store.js", "exports.list = []") + "; " + WRITE.format("c.json", "1"), None),
+        (WRITE.format("one.js", "exports.two = () => require('./two')"), None),
+        (WRITE.format("two.js", "exports.one = require('./one'); exports.c = require('./c.json')"), None),
+        ("require('./store').list.push('a'); require('./one').two().c", "=> 1"),
+        (WRITE.format("c.json", "22"), None),
+        ("[require('./one').two().one.two().c, require('./store').list]", "=> [ 22, [ 'a' ] ]"),
+        ("fs.unlinkSync('/mnt/data/c.json')", ""),
+        ("require('./two')", "Error: Cannot find module './c.json'"),
+        ("require('./store').list", "=> [ 'a' ]"),
+        ("fs.renameSync('/mnt/data/store.js', '/mnt/data/store.cjs')", None),
+        ("fs.writeFileSync('/mnt/data/store.json', '{}'); console.log(require('./store'))", "{}"),
+    ],
+    "CommonJS, imported": [
+        (WRITE.format("u.cjs", "exports.v = 1"), None),
+        ("import u from './u.cjs'; u.v", "=> 1"),
+        (WRITE.format("u.cjs", "exports.v = 22"), None),
+        ("import u from './u.cjs'; [u.v, require('./u.cjs') === u]", "=> [ 22, true ]"),
+        (WRITE.format("u.cjs", "exports.v = 333"), None),
+        ("import { v } from './u.cjs'; [v, require('./u.cjs').v]", "=> [ 333, 333 ]"),
+    ],
     "wrong": [
         (
             WRITE.format("bad.js", "\\n\\nvar foo bar;"),

@@ -18,19 +18,35 @@ function renew(path, run) {
   loaded[path] = { __proto__: null, version: currentVersion(path), run, renewed: renewed + 1 };
 }
 
+// Takes from the cache what has changed, and what has loaded that.
+function dropStale(run) {
+  const cache = Module._cache;
+  const files = keys(cache);
+  const dropped = { __proto__: null };
+  const drop = (path) => {
+    if (dropped[path]) return;
+    dropped[path] = true;
+    renew(path, run);
+    delete cache[path];
+    // Another file may be meant by what meant this one.
+    const known = keys(Module._pathCache);
+    for (let i = 0; i < known.length; i++) if (Module._pathCache[known[i]] === path) delete Module._pathCache[known[i]];
+    for (let i = 0; i < files.length; i++) {
+      const children = cache[files[i]]?.children;
+      if (!isOwnFile(files[i]) || !isArray(children)) continue;
+      for (let j = 0; j < children.length; j++) if (children[j]?.filename === path) drop(files[i]);
+    }
+  };
+  for (let i = 0; i < files.length; i++) if (isOwnFile(files[i]) && isStale(files[i], run)) drop(files[i]);
+}
+
 replace(Module, "_load", (original) => function (specifier, parent) {
   const run = owner();
   const cache = Module._cache;
+  const isInner = parent && cache[parent.filename];
+  if (!run || !parent || (isInner && !isOwnFile(parent.filename))) return apply(original, this, arguments);
   // What a loaded file loads is as old as that file.
-  if (!run || !parent || cache[parent.filename]) return apply(original, this, arguments);
-  const files = keys(cache);
-  let someAreStale = false;
-  for (let i = 0; i < files.length; i++) if (isOwnFile(files[i]) && isStale(files[i], run)) someAreStale = true;
-  for (let i = 0; i < files.length && someAreStale; i++) {
-    if (!isOwnFile(files[i])) continue;
-    renew(files[i], run);
-    delete cache[files[i]];
-  }
+  if (!isInner) dropStale(run);
   try {
     return apply(original, this, arguments);
   } finally {
@@ -42,6 +58,7 @@ replace(Module, "_load", (original) => function (specifier, parent) {
 // A module can't be unloaded, but has another name with a query.
 function freshSpecifier(specifier, run) {
   if (!exec(/^\.{0,2}\/|^file:/, specifier)) return specifier;
+  dropStale(run);
   const url = new URL(specifier, pathToFileURL(run.file));
   const path = attempt(() => fileURLToPath(url));
   if (!path || !isOwnFile(path) || url.search) return specifier;
