@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from aca_node_interpreter.javascript.completion import returned
@@ -17,6 +17,22 @@ from aca_node_interpreter.javascript.prepared import Edit, Prepared, Refusal
 from aca_node_interpreter.javascript.syntax import Source
 from aca_node_interpreter.javascript.typescript import erase
 from aca_node_interpreter.javascript.units import blank
+
+# After these, earlier functions may have changed what the text has declared anew; not after each of very many.
+_STATEMENTS = {
+    "lexical_declaration",
+    "variable_declaration",
+    "expression_statement",
+    "for_statement",
+    "for_in_statement",
+    "while_statement",
+    "do_statement",
+    "if_statement",
+    "switch_statement",
+    "try_statement",
+    "statement_block",
+}
+_MANY = 1000
 
 
 def prepare(text: str, *, language: str = "") -> Prepared | Refusal:
@@ -63,11 +79,7 @@ def prepare_code(code: str) -> Prepared:
         vars=tuple(only_vars),
         constants=tuple(constants),
         at_once=tuple(places[name] for name in at_once if name in places),
-        declared=tuple(
-            (each.end, published)
-            for each in found.declarations
-            if (published := tuple(places[name] for name in each.names if name in places))
-        ),
+        declared=tuple(sorted(_ends(source, found, places))),
         imports=tuple(imports),
         is_async=mode.is_async,
         is_strict=mode.is_strict,
@@ -91,6 +103,20 @@ def _names(found: Found, mode: Mode) -> tuple[dict[str, None], list[str]]:
         if name in names and name not in found.functions and name not in found.lexical and name not in parameters
     ]
     return names, only_vars
+
+
+def _ends(source: Source, found: Found, places: Mapping[str, int]) -> Iterator[tuple[int, tuple[int, ...]]]:
+    """Yield where a declaration is over, with what it declares, and where another statement is, with nothing."""
+    first = None
+    for each in found.declarations:
+        if published := tuple(places[name] for name in each.names if name in places):
+            first = each.end if first is None else first
+            yield each.end, published
+    if first is None or source.root.child_count > _MANY:
+        return
+    for node in source.root.children[:-1]:
+        if node.type in _STATEMENTS and (end := source.end(node)) > first:
+            yield end, ()
 
 
 def _first_line(source: Source) -> Iterator[Edit]:

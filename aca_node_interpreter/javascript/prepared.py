@@ -49,7 +49,8 @@ class Prepared:
     at_once: tuple[int, ...] = ()
     """Places in `names` of what is there before the code starts: functions and imports."""
     declared: tuple[tuple[int, tuple[int, ...]], ...] = ()
-    """Offsets where a declaration ends, each with the places in `names` of what it declares."""
+    """Offsets where a declaration ends, each with the places in `names` of what it declares; with none where another
+    statement ends, after which earlier functions may have changed what is declared."""
     imports: tuple[Import, ...] = ()
     is_async: bool = False
     """Whether it waits at its top level."""

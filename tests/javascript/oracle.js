@@ -10,7 +10,7 @@ const { pathToFileURL } = require('url')
 
 // With a call where each declaration is over, as in a session's later runs.
 function withPublishing({ edits, declared }) {
-  const calls = declared.map(([offset, places]) => [offset, offset, `;$aca(${places});`])
+  const calls = declared.map(([offset, places]) => [offset, offset, `;$aca(${places.length ? places : -1});`])
   return [...calls, ...edits].sort((one, other) => one[0] - other[0])
 }
 

@@ -48,6 +48,17 @@ CELLS: dict[str, list[tuple[str, str | None]]] = {
         ("const fetch = () => 'other'; go()", "=> 'other'"),
         ("fetch() + go()", "=> 'otherother'"),
     ],
+    "earlier functions change what the text itself has declared anew": [
+        ("let n = 0, done; function add(x) { n += x; return x } const later = async () => { done = 'yes' }", ""),
+        ("let n = 100; add(5)\nconsole.log(n); const m = add(1)\nif (m) add(1)\nn += 10; add(1); n", "105\n=> 118"),
+        ("let n = 0, a = []; for (let i = 0; i < 3; i++) add(i)\na.push(n)\n{ add(1) }\na[0] + n", "=> 7"),
+        ("let done = 'no'; await later(); done", "=> 'yes'"),
+        (
+            "let done = 'no'\nlater()\n;[1].map(add)\nthrow new Error(done)",
+            "Error: yes\n  line 4: throw new Error(done)\n                ^",
+        ),
+        ("const n = 7; add(1); n", "=> 7"),
+    ],
     "nothing is declared": [
         ("let a = 1", ""),
         ("let a = 2; let {} = {}; const [] = [], b = 3; var arguments = 4; [a, b, arguments]", "=> [ 2, 3, 4 ]"),

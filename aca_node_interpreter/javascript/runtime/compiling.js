@@ -50,12 +50,14 @@ function compileBody(run) {
   let around = "";
   let starts = "";
   let pairs = "";
+  let declaresAnew = false;
   const give = (keyword, name, value) => {
     around += `${keyword} ${name}=${own}.given[${run.given.length}];`;
     add(run.given, value);
   };
   const bind = (name, isGiven) => {
     isDeclared[name] = true;
+    if (slots[name]) declaresAnew = true;
     pairs += `()=>${name},${own}=>{${name}=${own}},`;
     add(run.bindings, { __proto__: null, name, isGiven, isConstant: isConstant[name] });
   };
@@ -81,7 +83,7 @@ function compileBody(run) {
     `${strict ? '"use strict";' : ""}${starts}${own}(${pairs});`;
   run.header = header.length;
   const isLater = keys(slots).length > 0;
-  applyEdits(run, isLater ? own : "");
+  applyEdits(run, isLater ? own : "", declaresAnew);
   const outer = evaluate(run, `${header}${run.body}\n}})`);
   return () => {
     const publishSome = (places) => {
@@ -89,7 +91,7 @@ function compileBody(run) {
     };
     const hook = function (first) {
       if (typeof first === "string") return newest(slots[first]).get();
-      if (typeof first === "number") return publishSome(arguments);
+      if (typeof first === "number") return first < 0 ? follow(run) : publishSome(arguments);
       for (let i = 0; i < run.bindings.length; i++) {
         run.bindings[i].get = arguments[2 * i];
         run.bindings[i].set = arguments[2 * i + 1];
@@ -135,9 +137,9 @@ function importMeta(run) {
 }
 
 // The anchors lead back from the body to the text: offset in the body, in the text, and where that stretch ends.
-function applyEdits(run, publisher) {
+function applyEdits(run, publisher, declaresAnew) {
   const { code } = run.request;
-  const edits = publisher ? withPublishing(run.request, publisher) : run.request.edits;
+  const edits = publisher ? withPublishing(run.request, publisher, declaresAnew) : run.request.edits;
   let body = "";
   let position = 0;
   run.anchors = [];
@@ -152,18 +154,19 @@ function applyEdits(run, publisher) {
   run.body = body;
 }
 
-// Earlier functions may be called before the run ends, and are to see what it has declared.
-function withPublishing({ edits, declared }, publisher) {
+// Earlier functions may be called before the run ends: they are to see what it has declared, and it what they change.
+function withPublishing({ edits, declared }, publisher, declaresAnew) {
   const all = [];
   let next = 0;
   let end = 0;
   for (let i = 0; i < declared.length; i++) {
     const [offset, places] = declared[i];
+    if (!places.length && !declaresAnew) continue;
     while (next < edits.length && edits[next][0] < offset) {
       end = edits[next][1];
       add(all, edits[next++]);
     }
-    if (end <= offset) add(all, [offset, offset, `;${publisher}(${join(places, ",")});`]);
+    if (end <= offset) add(all, [offset, offset, `;${publisher}(${join(places, ",") || -1});`]);
   }
   while (next < edits.length) add(all, edits[next++]);
   return all;

@@ -22,15 +22,14 @@ function renew(path, run) {
 function dropStale(run) {
   const cache = Module._cache;
   const files = keys(cache);
-  const dropped = { __proto__: null };
   const drop = (path) => {
-    if (dropped[path]) return;
-    dropped[path] = true;
+    if (!cache[path]) return;
     renew(path, run);
     delete cache[path];
     // Another file may be meant by what meant this one.
-    const known = keys(Module._pathCache);
-    for (let i = 0; i < known.length; i++) if (Module._pathCache[known[i]] === path) delete Module._pathCache[known[i]];
+    const paths = Module._pathCache;
+    const known = keys(paths);
+    for (let i = 0; i < known.length; i++) if (paths[known[i]] === path) delete paths[known[i]];
     for (let i = 0; i < files.length; i++) {
       const children = cache[files[i]]?.children;
       if (!isOwnFile(files[i]) || !isArray(children)) continue;

@@ -1,8 +1,8 @@
 // Names that one run declares and later runs use.
 //
 // Each text has bindings of its own, so that it runs as plain JavaScript does. Those of one name are kept alike, so that
-// a function sees what a later run declared anew: where a declaration is over, and where a run begins and ends, what is
-// new in one of them is copied to the others.
+// a function sees what a later run declared anew: where a declaration is over, between statements, and where a run
+// begins and ends, what is new in one of them is copied to the others.
 
 // Node.js itself, packages and the kernel need these, or each text has its own: later runs get them as bindings around
 // their code.
@@ -76,6 +76,14 @@ function spread(slot, value) {
   }
   slot.bindings = kept;
   slot.value = value;
+}
+
+// What earlier functions have changed of what a text has declared anew; what it declared constant stays so to its end.
+function follow({ bindings }) {
+  for (let i = 0; i < bindings.length; i++) {
+    const slot = slots[bindings[i].name];
+    if (slot && !bindings[i].isConstant) keepAlike(slot);
+  }
 }
 
 function keepAllAlike() {
