@@ -76,6 +76,8 @@ def _stack(error: CodeError, cell: int) -> list[str]:
 
     lines = (line.strip() for line in error.stack.splitlines())
     frames = [_TOP_LEVEL.sub(r"at \1", _FRAME.sub(named, line)) for line in lines if line.startswith("at ")]
+    # A function that is called where it stands has its caller's line.
+    frames = [frame for number, frame in enumerate(frames) if number == 0 or frame != frames[number - 1]]
     if len(frames) == 1 and error.line and re.fullmatch(rf"at line {error.line}(?: of run \d+)?", frames[0]):
         return []
     left_out = len(frames) - _STACK_LINES

@@ -153,3 +153,11 @@ def test_what_the_code_gave_an_error_is_shown() -> None:
         "Caused by: Error: inner",
         "  { retry: true }",
     ]
+
+
+def test_a_frame_is_told_once_in_a_row() -> None:
+    stack = (
+        "at /mnt/data/cell_1.js:1:2\nat Object.<anonymous> (/mnt/data/cell_1.js:1:9)\nat f (/mnt/data/cell_1.js:2:1)"
+    )
+    told = report(CodeError("Error", "x", stack=stack), 1).splitlines()
+    assert told == ["Error: x", "    at line 1", "    at f (line 2)"]
