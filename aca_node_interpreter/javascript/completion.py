@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import replace
 
 from tree_sitter import Node
 
@@ -28,7 +27,7 @@ def returned(source: Source, *, boxed: bool) -> Iterator[Edit]:
     That is an expression, or the last expression of a last block, `if` or `try`, after which nothing else would run.
     """
     for edit in _returned(source):
-        yield replace(edit, text=_BOXED[edit.text]) if boxed else edit
+        yield edit._replace(text=_BOXED[edit.text]) if boxed else edit
 
 
 def _returned(source: Source) -> Iterator[Edit]:

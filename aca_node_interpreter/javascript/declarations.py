@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from tree_sitter import Node
 
@@ -35,8 +36,7 @@ class Scope:
     functions: list[str] = field(default_factory=list)
 
 
-@dataclass(frozen=True)
-class Declaration:
+class Declaration(NamedTuple):
     """A declaration at the top level that takes effect where it stands; offsets of the text."""
 
     start: int

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from operator import itemgetter
 
 from aca_node_interpreter.javascript.completion import returned
 from aca_node_interpreter.javascript.constants import relaxed
@@ -128,7 +129,7 @@ def _first_line(source: Source) -> Iterator[Edit]:
 def _in_order(edits: list[Edit]) -> list[Edit]:
     """Return the edits in their order; where two meet, which only a wrong program has, one of them."""
     kept: list[Edit] = []
-    for edit in sorted(edits, key=lambda edit: (edit.start, edit.end)):
+    for edit in sorted(edits, key=itemgetter(0, 1)):
         if not kept or edit.start >= kept[-1].end:
             kept.append(edit)
     return kept

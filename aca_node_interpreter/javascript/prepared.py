@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
 
-@dataclass(frozen=True)
-class Edit:
+class Edit(NamedTuple):
     """A replacement within one line or across several: never one that removes or adds a line.
 
     `start` and `end` are offsets into the code in UTF-16 code units, as JavaScript counts.

@@ -19,6 +19,7 @@ _ATTRIBUTES = re.compile(
     r"""(?:from|import)\s*(?P<quote>["'])(?:(?!(?P=quote))[^\\\n]|\\.)*(?P=quote)\s*"""
     r"""(?P<all>(?:with|assert)\s*\{(?P<inside>[^{}]*)\})"""
 )
+_GOING_ON = re.compile(r"\n\s*[(\[`/+*-]")
 # The grammar would go on with the next line. The last two characters become the end of the string or list, and `;`.
 _UNENDED = re.compile(
     r"""(?:(?:from|import)\s*(?:"(?:[^"\\\n]|\\.)*[^"\\\n]"|'(?:[^'\\\n]|\\.)*[^'\\\n]')"""
@@ -252,6 +253,8 @@ class Source:
             text = _ATTRIBUTES.sub(masked, text)
         text = _EXPORTED.sub(lambda match: match["before"] + blank(match["names"]) + "}", text)
         text = _RESERVED.sub(lambda match: match["before"] + "_" * len(match["name"]), text)
+        if not _GOING_ON.search(text):
+            return text
         return _UNENDED.sub(lambda match: match[0][:-2] + match[0][-1] + ";", text)
 
     def _mask_awaits(self) -> None:
