@@ -12,6 +12,7 @@ import re
 import unicodedata
 from base64 import b64encode
 from dataclasses import dataclass, field
+from datetime import datetime, timezone
 from pathlib import Path
 from types import TracebackType
 from typing import IO
@@ -50,6 +51,8 @@ class Artifact:
     """Where it was saved."""
     preview: str = ""
     """What it holds, such as `3 rows: n integer, square integer`; at most 200 characters, empty where unknown."""
+    saved_at: datetime = field(default_factory=lambda: datetime.now(timezone.utc), compare=False, repr=False)
+    """When it was saved."""
 
     def read_bytes(self) -> bytes:
         """Return the content."""

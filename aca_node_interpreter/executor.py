@@ -206,6 +206,14 @@ class NodeSessionsCodeExecutor(BaseTool, CodeExecutor, Component[NodeSessionsCon
         """The directory that artifacts are saved in."""
         return self._runner.artifacts_path
 
+    @property
+    def artifacts(self) -> list[Artifact]:
+        """The files that runs and downloads saved, the oldest first; the last 1,000, and none of a thread's.
+
+        AutoGen's messages carry only text; `aca_node_interpreter.autogen.artifacts_of` picks those of one task.
+        """
+        return self._runner.artifacts
+
     # AutoGen's face
 
     async def execute_code_blocks(

@@ -10,6 +10,7 @@ import os
 import shutil
 import threading
 import weakref
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
@@ -29,6 +30,8 @@ from .settings import Settings
 
 T = TypeVar("T")
 
+# Artifacts that are remembered, the newest.
+_REMEMBERED_ARTIFACTS = 1_000
 # Sessions that are given back side by side.
 _SIDE_BY_SIDE = 8
 
@@ -53,6 +56,7 @@ class SessionRunner:
         self._resumed_id = session_id
         self._connection: Connection | None = None
         self._artifacts: ArtifactDirectory | None = None
+        self._saved: deque[Artifact] = deque(maxlen=_REMEMBERED_ARTIFACTS)
         # An object that nobody closed still leaves no process and no directory behind.
         self._release: weakref.finalize[..., Any] | None = None
         self._remove_directory: weakref.finalize[..., Any] | None = None
@@ -64,6 +68,11 @@ class SessionRunner:
         """The directory that artifacts are saved in; it is made when first asked for."""
         return self._directory().path
 
+    @property
+    def artifacts(self) -> list[Artifact]:
+        """What the own conversation's runs and downloads saved and is still there, the oldest first."""
+        return list(self._saved)
+
     def perform(self, flow_of: Callable[[Session], Flow[T]], conversation: str = OWN) -> T:
         """Do something in a conversation's session, in its turn.
 
@@ -72,13 +81,13 @@ class SessionRunner:
             conversation: its key.
         """
         with self._in_turn(conversation) as (connection, talk):
-            return connection.client.perform(flow_of(talk.session))
+            return self._remembering(connection.client.perform(flow_of(talk.session)), conversation)
 
     async def aperform(self, flow_of: Callable[[Session], Flow[T]], conversation: str = OWN) -> T:
         """Do what `perform` does, without holding up the event loop."""
         async with self._in_turn_async(conversation) as (connection, talk):
             client = await connection.client_of_running_loop()
-            return await client.perform(flow_of(talk.session))
+            return self._remembering(await client.perform(flow_of(talk.session)), conversation)
 
     def run(
         self, code: str, *, timeout: float | None = None, output_chars: int | None = None, language: str = ""
@@ -125,6 +134,8 @@ class SessionRunner:
             connection, self._connection, self._artifacts = self._connection, None, None
             talks = self._conversations.all()
             self._conversations = Conversations(self._settings, self._resumed_id)
+            if self._remove_directory is not None:
+                self._saved.clear()
             clean_ups = [each for each in (self._release, self._remove_directory) if each is not None]
             self._release = self._remove_directory = None
         try:
@@ -139,6 +150,11 @@ class SessionRunner:
         if self._connection is not None:
             await self._connection.leave_loop()
         await asyncio.to_thread(self.close)
+
+    def _remembering(self, result: T, conversation: str) -> T:
+        if conversation == OWN and isinstance(result, (Run, Artifact)):
+            self._saved.extend(result.artifacts if isinstance(result, Run) else [result])
+        return result
 
     def _ended(self, conversation: str) -> Conversation | None:
         with self._state:
