@@ -1,8 +1,13 @@
-"""For AutoGen's `AssistantAgent`: a tool, and the way from a task's result to the files that its code made."""
+"""For AutoGen's `AssistantAgent`: a tool, a workbench, and the way to the files that a task made.
+
+`NodeSessionsCodeExecutor` itself is what a `CodeExecutorAgent` takes.
+"""
 
 from __future__ import annotations
 
 from .artifacts import artifacts_of
+from .pictures import PictureContext
 from .tool import NodeTool, NodeToolOutput
+from .workbench import NodeWorkbench
 
-__all__ = ["NodeTool", "NodeToolOutput", "artifacts_of"]
+__all__ = ["NodeTool", "NodeToolOutput", "NodeWorkbench", "PictureContext", "artifacts_of"]
