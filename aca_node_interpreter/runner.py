@@ -71,7 +71,8 @@ class SessionRunner:
     @property
     def artifacts(self) -> list[Artifact]:
         """What the own conversation's runs and downloads saved and is still there, the oldest first."""
-        return list(self._saved)
+        with self._state:
+            return list(self._saved)
 
     def perform(self, flow_of: Callable[[Session], Flow[T]], conversation: str = OWN) -> T:
         """Do something in a conversation's session, in its turn.
@@ -153,7 +154,8 @@ class SessionRunner:
 
     def _remembering(self, result: T, conversation: str) -> T:
         if conversation == OWN and isinstance(result, (Run, Artifact)):
-            self._saved.extend(result.artifacts if isinstance(result, Run) else [result])
+            with self._state:
+                self._saved.extend(result.artifacts if isinstance(result, Run) else [result])
         return result
 
     def _ended(self, conversation: str) -> Conversation | None:

@@ -47,7 +47,7 @@ def offer(name: str, description: str, arguments: type[BaseModel]) -> ToolSchema
             required=schema.get("required", []),
             additionalProperties=False,
         ),
-        strict=False,
+        strict=True,  # see `NodeTool`
     )
 
 

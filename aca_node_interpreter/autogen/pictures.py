@@ -20,8 +20,8 @@ from PIL import Image as Pixels
 _MAX_SIDE = 2048
 # Some 160 MB once decoded; a small file may hold far more.
 _MAX_PIXELS = 40_000_000
-# Calls whose pictures are kept.
-_REMEMBERED_CALLS = 16
+# Pictures that are kept, and sent with each request to the model: some 100 MB, were all as large as they may be.
+_REMEMBERED = 8
 
 
 def images_of(contents: Sequence[bytes]) -> list[Image]:
@@ -41,15 +41,15 @@ def _image_of(content: bytes) -> Image | None:
 
 
 class Pictures:
-    """The pictures of the last calls, by the calls' ids."""
+    """The last pictures, by the ids of the calls that made them."""
 
     def __init__(self) -> None:
         self._of_call: OrderedDict[str, list[Image]] = OrderedDict()
 
     def remember(self, call_id: str, images: list[Image]) -> None:
-        """Keep a call's pictures."""
+        """Keep a call's pictures, and forget those of the oldest calls."""
         self._of_call[call_id] = images
-        while len(self._of_call) > _REMEMBERED_CALLS:
+        while len(self._of_call) > 1 and sum(map(len, self._of_call.values())) > _REMEMBERED:
             self._of_call.popitem(last=False)
 
     def of(self, call_id: str) -> list[Image]:

@@ -60,8 +60,9 @@ class NodeTool(BaseTool[RunJavaScript, NodeToolOutput], Component[NodeToolConfig
     def __init__(
         self, executor: NodeSessionsCodeExecutor, *, name: str | None = None, description: str | None = None
     ) -> None:
+        # Strict, since OpenAI's client gives structured answers only beside strict tools.
         super().__init__(
-            RunJavaScript, NodeToolOutput, name or executor.name, description or executor.description, strict=False
+            RunJavaScript, NodeToolOutput, name or executor.name, description or executor.description, strict=True
         )
         self.executor = executor
 

@@ -91,7 +91,7 @@ class NodeWorkbench(Workbench, Component[NodeWorkbenchConfig]):
     def model_context(self, inner: ChatCompletionContext | None = None) -> PictureContext:
         """Return a context for `AssistantAgent(model_context=...)`, which shows its model what pictures calls made.
 
-        They are those of the last 16 calls. `inner` keeps the messages; by default all of them.
+        They are the last eight. `inner` keeps the messages; by default all of them.
         """
         return PictureContext(self._pictures, inner)
 

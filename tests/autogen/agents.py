@@ -20,8 +20,8 @@ from aca_node_interpreter.testing import ScriptedModel
 
 
 @asynccontextmanager
-async def client_of(model: ScriptedModel) -> AsyncIterator[ChatCompletionClient]:
-    client = OpenAIChatCompletionClient(model=model.name, base_url=model.base_url, api_key=model.api_key)
+async def client_of(model: ScriptedModel, **settings: Any) -> AsyncIterator[ChatCompletionClient]:
+    client = OpenAIChatCompletionClient(model=model.name, base_url=model.base_url, api_key=model.api_key, **settings)
     try:
         yield client
     finally:

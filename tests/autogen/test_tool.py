@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 from autogen_agentchat.agents import AssistantAgent
 from autogen_agentchat.base import TaskResult
-from autogen_agentchat.messages import ToolCallExecutionEvent
+from autogen_agentchat.messages import StructuredMessage, ToolCallExecutionEvent
 from autogen_core import CancellationToken
 from autogen_core.tools import BaseTool
+from pydantic import BaseModel
 
 from aca_node_interpreter import LocalPool, NodeSessionsCodeExecutor
 from aca_node_interpreter.autogen import NodeTool, artifacts_of
@@ -64,6 +65,23 @@ async def test_an_assistant_calls_it_side_by_side_and_reflects(stream: bool, too
     assert result.messages[-1].to_text() == f"They are {first.output}\n{second.output}."
 
 
+class Answer(BaseModel):
+    number: int
+
+
+# AutoGen writes a log entry that pydantic does not like.
+@pytest.mark.filterwarnings("ignore:Pydantic serializer warnings:UserWarning")
+async def test_an_assistant_may_be_asked_for_structured_answers(tool: NodeTool) -> None:
+    script: list[Playable] = [Call("node_interpreter", code="6 * 7"), Turn(Say('{"number": 42}'), output="=> 42")]
+    with ScriptedModel(script) as model:
+        async with client_of(model) as client:
+            agent = AssistantAgent("assistant", client, tools=[tool], output_content_type=Answer, max_tool_iterations=2)
+            result = await agent.run(task="What is 6 times 7?")
+    message = result.messages[-1]
+    assert isinstance(message, StructuredMessage)
+    assert message.content == Answer(number=42)
+
+
 async def test_its_files_are_reached_from_the_tasks_result(tool: NodeTool) -> None:
     call = Call("node_interpreter", code="fs.writeFileSync('/mnt/data/a.csv', 'n\\n1')")
     with ScriptedModel([call]) as model:
@@ -108,6 +126,14 @@ async def test_cancelling_does_not_leave_an_assistant_waiting(reflect: bool, too
         assert isinstance(outcome, asyncio.CancelledError)
     else:
         assert "The call was cancelled" in outcome.messages[-1].to_text()
+
+
+async def test_nothing_runs_after_the_token_was_cancelled(tool: NodeTool) -> None:
+    token = CancellationToken()
+    token.cancel()
+    with pytest.raises(AcaNodeError, match="cancelled"):
+        await tool.run_json({"code": "globalThis.ran = true"}, token)
+    assert str(await tool.run_json({"code": "typeof ran"}, CancellationToken())) == "=> 'undefined'"
 
 
 async def test_being_cancelled_otherwise_is_passed_on(tool: NodeTool) -> None:

@@ -12,6 +12,7 @@ from autogen_agentchat.agents import AssistantAgent
 from autogen_agentchat.base import TaskResult
 from autogen_core import CancellationToken
 from autogen_core.model_context import BufferedChatCompletionContext
+from autogen_core.models import ModelFamily, ModelInfo
 from autogen_core.tools import ImageResultContent, ToolResult, Workbench
 
 from aca_node_interpreter import LocalPool, NodeSessionsCodeExecutor
@@ -68,6 +69,7 @@ async def test_tools_are_told_as_models_services_want_them(workbench: NodeWorkbe
         parameters = tool["parameters"]
         assert parameters["type"] == "object"
         assert parameters.get("additionalProperties") is False
+        assert tool.get("strict")
         assert list(parameters.get("required", [])) == list(parameters["properties"])
     assert "in (a directory" in tools[1].get("description", "")
     assert "a.csv" in tools[1].get("description", "")
@@ -260,11 +262,29 @@ async def test_the_contexts_state_is_that_of_the_one_inside(workbench: NodeWorkb
     assert await second.get_messages() == await first.get_messages() != []
 
 
-async def test_only_the_last_calls_pictures_are_kept(workbench: NodeWorkbench) -> None:
-    code = writes("a.png", png())
-    for n in range(18):
+async def test_only_the_last_pictures_are_kept(workbench: NodeWorkbench) -> None:
+    code = f"{writes('a.png', png())}; {writes('b.png', png())}"
+    for n in range(6):
         await workbench.call_tool(RUN, {"code": code}, call_id=f"call_{n}")
-    assert [n for n in range(18) if workbench._pictures.of(f"call_{n}")] == list(range(2, 18))
+    assert [len(workbench._pictures.of(f"call_{n}")) for n in range(6)] == [0, 0, 2, 2, 2, 2]
+
+
+async def test_a_model_without_eyes_gets_no_pictures(workbench: NodeWorkbench) -> None:
+    script: list[Playable] = [Call(RUN, code=writes("red.png", png())), Say("It is there.")]
+    with ScriptedModel(script) as model:
+        blind = ModelInfo(
+            vision=False, function_calling=True, json_output=True, structured_output=True, family=ModelFamily.UNKNOWN
+        )
+        async with client_of(model, model_info=blind) as client:
+            agent = AssistantAgent(
+                "assistant",
+                client,
+                workbench=workbench,
+                model_context=workbench.model_context(),
+                reflect_on_tool_use=True,
+            )
+            await agent.run(task="Draw.")
+        assert [len(image_parts(request)) for request in model.requests] == [0, 0]
 
 
 @pytest.mark.parametrize("reflect", [False, True])
