@@ -159,16 +159,13 @@ async def test_it_is_a_component_with_its_executor_in_it(pool: LocalPool, monkey
     assert loaded.executor._runner._connection is None
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning")  # some versions say what running code on this machine means
 def test_an_executor_of_another_kind_is_refused(tmp_path: Path) -> None:
     from autogen_core.code_executor import CodeExecutor
     from autogen_ext.code_executors.local import LocalCommandLineCodeExecutor
 
     dumped = NodeTool(NodeSessionsCodeExecutor()).dump_component()
-    with pytest.warns(UserWarning, match="LocalCommandLineCodeExecutor"):
-        other: CodeExecutor = LocalCommandLineCodeExecutor(work_dir=tmp_path)
+    other: CodeExecutor = LocalCommandLineCodeExecutor(work_dir=tmp_path)
     dumped.config["executor"] = other.dump_component().model_dump()
-    with (
-        pytest.warns(UserWarning, match="LocalCommandLineCodeExecutor"),
-        pytest.raises(ConfigurationError, match="LocalCommandLineCodeExecutor"),
-    ):
+    with pytest.raises(ConfigurationError, match="LocalCommandLineCodeExecutor"):
         NodeTool.load_component(dumped)
