@@ -24,13 +24,16 @@ from . import prompts
 from .artifacts import Artifact
 from .conversations import OWN
 from .errors import AcaNodeError, ConfigurationError
+from .flow import Compute, Flow
 from .models import RemoteFile
 from .operations import CURRENT_API
 from .packages import checked
+from .repeated_calls import RepeatedCalls, key_of, made_by
 from .runner import SessionRunner
 from .runs import Limits, Run
 from .session import Session
 from .settings import Settings
+from .tool_results import Content, ToolArtifact, artifact_of, content_of, slim
 
 
 class RunJavaScript(BaseModel):
@@ -58,6 +61,7 @@ class NodeSessionsConfig(BaseModel):
     session_scope: Literal["thread", "object"] = "thread"
     idle_seconds: float = 900
     show_progress: bool = False
+    return_images: bool = False
 
 
 @dataclass
@@ -109,6 +113,9 @@ class NodeSessionsCodeExecutor(BaseTool, CodeExecutor, Component[NodeSessionsCon
             close. Without it, identifiers mean something to this object alone.
         idle_seconds: a conversation without a run for that long gives its session back, as soon as another one runs.
         show_progress: show how far transfers of many files are, in a terminal or a notebook.
+        return_images: as LangChain's tool, show the model the last few pictures that a run made, beside the text. They
+            become part of the conversation, and of its checkpoints. The model must take pictures in tool results, which
+            OpenAI's do with `ChatOpenAI(use_responses_api=True)`.
         **tool_settings: any other field of LangChain's `BaseTool`.
 
     Raises:
@@ -158,8 +165,10 @@ class NodeSessionsCodeExecutor(BaseTool, CodeExecutor, Component[NodeSessionsCon
     session_secret: str | None = Field(default=None, exclude=True, repr=False, frozen=True)
     idle_seconds: float = Field(default=900, frozen=True)
     show_progress: bool = Field(default=False, frozen=True)
+    return_images: bool = False
 
     _runner: SessionRunner = PrivateAttr()
+    _calls: RepeatedCalls = PrivateAttr(default_factory=RepeatedCalls)
 
     def __init__(
         self,
@@ -261,37 +270,63 @@ class NodeSessionsCodeExecutor(BaseTool, CodeExecutor, Component[NodeSessionsCon
 
     # LangChain's face
 
+    def run(self, *args: Any, **kwargs: Any) -> Any:
+        """Do what `BaseTool.run` does, and note which of the model's tool calls it is."""
+        with made_by(kwargs.get("tool_call_id")):
+            return super().run(*args, **kwargs)
+
+    async def arun(self, *args: Any, **kwargs: Any) -> Any:
+        """Do what `run` does, without holding up the event loop."""
+        with made_by(kwargs.get("tool_call_id")):
+            return await super().arun(*args, **kwargs)
+
+    def conversation_of(self, config: RunnableConfig) -> str:
+        """Name the conversation that a call with this config belongs to, as other methods' `thread_id` takes it."""
+        if self.session_scope == "object":
+            return OWN
+        if callable(self.session_scope):
+            return _key(self.session_scope(config))
+        return _key((config.get("configurable") or {}).get("thread_id"))
+
     def _run(
         self,
         code: str,
         config: RunnableConfig,
         run_manager: CallbackManagerForToolRun | None = None,
-    ) -> tuple[str, Run]:
+    ) -> tuple[Content, ToolArtifact]:
         try:
-            return _content_and_artifact(self._runner.perform(self._runner.run(code), self._conversation(config)))
+            run = self._runner.perform(*self._call(code, config))
         except AcaNodeError as error:
             raise ToolException(str(error)) from error
+        return self._content_and_artifact(run)
 
     async def _arun(
         self,
         code: str,
         config: RunnableConfig,
         run_manager: AsyncCallbackManagerForToolRun | None = None,
-    ) -> tuple[str, Run]:
+    ) -> tuple[Content, ToolArtifact]:
         try:
-            return _content_and_artifact(
-                await self._runner.aperform(self._runner.run(code), self._conversation(config))
-            )
+            run = await self._runner.aperform(*self._call(code, config))
         except AcaNodeError as error:
             raise ToolException(str(error)) from error
+        return await asyncio.to_thread(self._content_and_artifact, run)
 
-    def _conversation(self, config: RunnableConfig) -> str:
-        """Name the conversation that a call of the tool belongs to."""
-        if self.session_scope == "object":
-            return OWN
-        if callable(self.session_scope):
-            return _key(self.session_scope(config))
-        return _key((config.get("configurable") or {}).get("thread_id"))
+    def _call(self, code: str, config: RunnableConfig) -> tuple[Callable[[Session], Flow[Run]], str]:
+        """Return what a tool call is to do, and in which conversation."""
+        conversation = self.conversation_of(config)
+        run = self._runner.run(code)
+
+        def slimmed(session: Session) -> Flow[Run]:
+            whole = yield from run(session)
+            short: Run = yield Compute(lambda: slim(whole, self.max_output_chars))
+            return short
+
+        return self._calls.once(key_of(config.get("configurable") or {}, conversation, code), slimmed), conversation
+
+    def _content_and_artifact(self, run: Run) -> tuple[Content, ToolArtifact]:
+        text = run.text or "The code ran and printed nothing."
+        return content_of(text, run.pictures() if self.return_images else ()), artifact_of(run)
 
     # For the program that uses either
 
@@ -417,7 +452,3 @@ def _refusal(block: CodeBlock) -> str:
     if block.language.strip().lower() not in prompts.LANGUAGES:
         return f"unknown language {block.language!r}: write JavaScript in a ```javascript block."
     return "" if block.code.strip() else "The code block is empty."
-
-
-def _content_and_artifact(run: Run) -> tuple[str, Run]:
-    return run.text or "The code ran and printed nothing.", run

@@ -71,7 +71,7 @@ def main() -> None:
         for message in agent.invoke({"messages": [HumanMessage(TASK)]})["messages"]:
             message.pretty_print()
             if isinstance(message, ToolMessage) and message.artifact:
-                print(*(f"saved as {artifact.path}" for artifact in message.artifact.artifacts), sep="\n")
+                print(*(f"saved as {file['path']}" for file in message.artifact["files"]), sep="\n")
 
 
 if __name__ == "__main__":

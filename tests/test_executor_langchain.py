@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,7 +19,6 @@ from langgraph.graph import END, START, MessagesState, StateGraph
 from langgraph.prebuilt import ToolNode
 
 from aca_node_interpreter import LocalPool, NodeSessionsCodeExecutor, managed
-from aca_node_interpreter.runs import Run
 from tests.http_server import Response, serve
 
 
@@ -71,13 +71,12 @@ def test_arguments_give_text(executor: NodeSessionsCodeExecutor) -> None:
     assert executor.invoke({"code": "console.log('hi'); 6*7"}) == "hi\n=> 42"
 
 
-def test_a_tool_call_gives_a_message_with_the_run_as_artifact(executor: NodeSessionsCodeExecutor) -> None:
+def test_a_tool_call_gives_a_message_with_what_came_of_the_run_as_artifact(executor: NodeSessionsCodeExecutor) -> None:
     message = executor.invoke(tool_call("fs.writeFileSync('/mnt/data/a.txt', 'x'); 5"))
     assert isinstance(message, ToolMessage)
     assert (message.content, message.status) == ('=> 5\nFiles saved:\n- a.txt (1 bytes, "x")', "success")
-    assert isinstance(message.artifact, Run)
-    assert message.artifact.execution.result == "5"
-    assert [artifact.read_bytes() for artifact in message.artifact.artifacts] == [b"x"]
+    assert (message.artifact["exit_code"], message.artifact["value"]) == (0, 5)
+    assert [Path(file["path"]).read_bytes() for file in message.artifact["files"]] == [b"x"]
 
 
 async def test_the_asynchronous_way_is_native_and_shares_the_session(pool: LocalPool) -> None:
@@ -99,7 +98,7 @@ def test_a_failure_of_the_code_is_content(executor: NodeSessionsCodeExecutor) ->
     message = executor.invoke(tool_call("null.x"))
     assert message.status == "success"
     assert "TypeError: Cannot read properties of null" in message.content
-    assert message.artifact.exit_code == 1
+    assert message.artifact["exit_code"] == 1
 
 
 def test_a_run_without_output_says_so(executor: NodeSessionsCodeExecutor) -> None:
@@ -108,7 +107,7 @@ def test_a_run_without_output_says_so(executor: NodeSessionsCodeExecutor) -> Non
 
 def test_empty_code_is_refused(executor: NodeSessionsCodeExecutor) -> None:
     message = executor.invoke(tool_call(" "))
-    assert (message.content, message.artifact.exit_code) == ("There is no code to run: send JavaScript.", 1)
+    assert (message.content, message.artifact["exit_code"]) == ("There is no code to run: send JavaScript.", 1)
 
 
 def test_a_failure_of_the_call_is_handled_and_shows_no_secret() -> None:
@@ -155,10 +154,9 @@ def test_parallel_calls_take_turns_in_the_session(executor: NodeSessionsCodeExec
     with ThreadPoolExecutor(4) as threads:
         code = "var n = (globalThis.n || 0) + 1; fs.writeFileSync('/mnt/data/' + n, ''); n"
         messages = list(threads.map(lambda i: executor.invoke(tool_call(code, i)), range(8)))
-    values = sorted(message.artifact.execution.result for message in messages)
-    assert values == [str(n) for n in range(1, 9)]
+    assert sorted(message.artifact["value"] for message in messages) == list(range(1, 9))
     for message in messages:
-        assert [a.name for a in message.artifact.artifacts] == [message.artifact.execution.result]
+        assert [file["name"] for file in message.artifact["files"]] == [str(message.artifact["value"])]
 
 
 async def test_parallel_asynchronous_calls_take_turns_too(pool: LocalPool) -> None:
