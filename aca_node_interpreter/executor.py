@@ -10,18 +10,19 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from autogen_core import CancellationToken, Component
 from autogen_core.code_executor import CodeBlock, CodeExecutor, CodeResult
 from langchain_core.callbacks import AsyncCallbackManagerForToolRun, CallbackManagerForToolRun
 from langchain_core.runnables import RunnableConfig
-from langchain_core.tools import BaseTool, ToolException
+from langchain_core.tools import BaseTool, InjectedToolArg, ToolException
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 from typing_extensions import Self
 
 from . import prompts
 from .artifacts import Artifact
+from .call_order import CallOrder, place_of
 from .conversations import OWN
 from .errors import AcaNodeError, ConfigurationError
 from .flow import Compute, Flow
@@ -40,6 +41,12 @@ class RunJavaScript(BaseModel):
     """What a model fills in."""
 
     code: str = Field(description="JavaScript to run with Node.js.")
+
+
+class RunJavaScriptInGraph(RunJavaScript):
+    """The same, with what a graph fills in."""
+
+    runtime: Annotated[Any, InjectedToolArg] = None
 
 
 class NodeSessionsConfig(BaseModel):
@@ -169,6 +176,7 @@ class NodeSessionsCodeExecutor(BaseTool, CodeExecutor, Component[NodeSessionsCon
 
     _runner: SessionRunner = PrivateAttr()
     _calls: RepeatedCalls = PrivateAttr(default_factory=RepeatedCalls)
+    _order: CallOrder = PrivateAttr(default_factory=CallOrder)
 
     def __init__(
         self,
@@ -288,14 +296,21 @@ class NodeSessionsCodeExecutor(BaseTool, CodeExecutor, Component[NodeSessionsCon
             return _key(self.session_scope(config))
         return _key((config.get("configurable") or {}).get("thread_id"))
 
+    def get_input_schema(self, config: RunnableConfig | None = None) -> type[BaseModel]:
+        """Return what a graph looks at to find out what the tool wants of it; the model sees `args_schema`."""
+        return RunJavaScriptInGraph if self.args_schema is RunJavaScript else self.args_schema
+
     def _run(
         self,
         code: str,
         config: RunnableConfig,
+        runtime: Annotated[Any, InjectedToolArg] = None,
         run_manager: CallbackManagerForToolRun | None = None,
     ) -> tuple[Content, ToolArtifact]:
+        flow_of, conversation = self._call(code, config)
+        after = self._order.in_order(place_of(runtime, conversation, self.name))
         try:
-            run = self._runner.perform(*self._call(code, config))
+            run = self._runner.perform(flow_of, conversation, after=after)
         except AcaNodeError as error:
             raise ToolException(str(error)) from error
         return self._content_and_artifact(run)
@@ -304,6 +319,7 @@ class NodeSessionsCodeExecutor(BaseTool, CodeExecutor, Component[NodeSessionsCon
         self,
         code: str,
         config: RunnableConfig,
+        runtime: Annotated[Any, InjectedToolArg] = None,
         run_manager: AsyncCallbackManagerForToolRun | None = None,
     ) -> tuple[Content, ToolArtifact]:
         try:

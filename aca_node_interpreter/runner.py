@@ -13,7 +13,7 @@ import weakref
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, asynccontextmanager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any, TypeVar
@@ -74,14 +74,22 @@ class SessionRunner:
         with self._state:
             return list(self._saved)
 
-    def perform(self, flow_of: Callable[[Session], Flow[T]], conversation: str = OWN) -> T:
+    def perform(
+        self,
+        flow_of: Callable[[Session], Flow[T]],
+        conversation: str = OWN,
+        *,
+        after: AbstractContextManager[object] | None = None,
+    ) -> T:
         """Do something in a conversation's session, in its turn.
 
         Args:
             flow_of: returns what is to be done, as a flow of the session.
             conversation: its key.
+            after: waits, when it is entered, for others to go first; it is left when all is done.
         """
-        with self._in_turn(conversation) as (connection, talk):
+        closings = self._closings
+        with after or nullcontext(), self._in_turn(conversation, closings) as (connection, talk):
             return self._remembering(connection.client.perform(flow_of(talk.session)), conversation)
 
     async def aperform(self, flow_of: Callable[[Session], Flow[T]], conversation: str = OWN) -> T:
@@ -192,8 +200,7 @@ class SessionRunner:
             return self._artifacts
 
     @contextmanager
-    def _in_turn(self, key: str) -> Iterator[tuple[Connection, Conversation]]:
-        closings = self._closings
+    def _in_turn(self, key: str, closings: int) -> Iterator[tuple[Connection, Conversation]]:
         while True:
             talk = self._conversations.of(key)
             with talk.turns.taken():

@@ -1,0 +1,89 @@
+"""Parallel tool calls of one message run in the message's order, also where a graph starts a thread for each.
+
+A graph gives a tool its state, and the message is in there. Only threads need this: on an event loop calls arrive in
+order.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+# Seconds for calls before this one to arrive. Some never do, such as those that a person refused.
+_SETTLE = 0.25
+# Calls that are kept track of.
+_REMEMBERED = 500
+
+CallKey: TypeAlias = tuple[str, str, str]
+"""Conversation, message and call."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a call stands among those of its message."""
+
+    call: CallKey
+    earlier: tuple[CallKey, ...]
+
+
+class CallOrder:
+    """The order of an executor's calls."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._is_over: OrderedDict[CallKey, bool] = OrderedDict()
+        """For each call that arrived."""
+
+    @contextmanager
+    def in_order(self, place: Place | None) -> Iterator[None]:
+        """Wait until those of the earlier calls that arrive are over."""
+        if place is None:
+            yield
+            return
+        self._note(place.call, is_over=False)
+        try:
+            with self._changed:
+                self._changed.wait_for(lambda: all(each in self._is_over for each in place.earlier), _SETTLE)
+                arrived = [each for each in place.earlier if each in self._is_over]
+                self._changed.wait_for(lambda: all(self._is_over.get(each, True) for each in arrived))
+            yield
+        finally:
+            self._note(place.call, is_over=True)
+
+    def _note(self, call: CallKey, *, is_over: bool) -> None:
+        with self._changed:
+            self._is_over[call] = is_over
+            while len(self._is_over) > _REMEMBERED:
+                self._is_over.popitem(last=False)
+            self._changed.notify_all()
+
+
+def place_of(runtime: Any, conversation: str, tool: str) -> Place | None:
+    """Return where a call stands among those of the same tool; `None` where it is the only one, or none knows.
+
+    Args:
+        runtime: LangGraph's `ToolRuntime`, if a graph makes the call.
+        conversation: the call's.
+        tool: the tool's name.
+    """
+    call_id, messages = getattr(runtime, "tool_call_id", None), _messages(getattr(runtime, "state", None))
+    answered = {getattr(message, "tool_call_id", None) for message in messages}
+    for message in reversed(messages):
+        calls = getattr(message, "tool_calls", None) or []
+        ids = [call["id"] for call in calls if call["name"] == tool]
+        if call_id in ids:
+            if len(ids) == 1:
+                return None
+            keys = [(conversation, str(message.id), each) for each in ids if each not in answered or each == call_id]
+            here = (conversation, str(message.id), str(call_id))
+            return Place(here, tuple(keys[: keys.index(here)]))
+    return None
+
+
+def _messages(state: Any) -> Sequence[Any]:
+    found = state.get("messages") if isinstance(state, Mapping) else getattr(state, "messages", state)
+    return found if isinstance(found, Sequence) else ()
