@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
@@ -34,7 +34,7 @@ class NodeSessionsToolkit(BaseToolkit):
     """
 
     executor: NodeSessionsCodeExecutor
-    allowed_paths: tuple[Path, ...] = ()
+    allowed_paths: Sequence[str | Path] = ()
 
     def get_tools(self) -> list[BaseTool]:
         """Return the tools, the executor first."""
@@ -68,7 +68,9 @@ class UploadFile(_SessionTool):
 
     _allowed: AllowedPaths = PrivateAttr()
 
-    def __init__(self, executor: NodeSessionsCodeExecutor, allowed_paths: tuple[Path, ...], **settings: Any) -> None:
+    def __init__(
+        self, executor: NodeSessionsCodeExecutor, allowed_paths: Sequence[str | Path], **settings: Any
+    ) -> None:
         super().__init__(executor, "upload_file", **settings)
         self._allowed = AllowedPaths(allowed_paths)
 
