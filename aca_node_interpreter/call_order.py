@@ -11,12 +11,19 @@ from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from functools import cache
+from typing import Annotated, Any, TypeAlias
+
+from langchain_core.tools import InjectedToolArg
+from pydantic import BaseModel, Field, create_model
 
 # Seconds for calls before this one to arrive. Some never do, such as those that a person refused.
 _SETTLE = 0.25
 # Calls that are kept track of.
 _REMEMBERED = 500
+
+Runtime: TypeAlias = Annotated[Any, InjectedToolArg]
+"""LangGraph's `ToolRuntime`, which a graph passes to tools that have an argument `runtime`."""
 
 CallKey: TypeAlias = tuple[str, str, str]
 """Conversation, message and call."""
@@ -63,18 +70,18 @@ class CallOrder:
 
 
 def place_of(runtime: Any, conversation: str, tool: str) -> Place | None:
-    """Return where a call stands among those of the same tool; `None` where it is the only one, or none knows.
+    """Return where a call stands among those of the same executor; `None` where it is the only one, or none knows.
 
     Args:
         runtime: LangGraph's `ToolRuntime`, if a graph makes the call.
         conversation: the call's.
-        tool: the tool's name.
+        tool: the executor's name, with which those of its toolkit begin.
     """
     call_id, messages = getattr(runtime, "tool_call_id", None), _messages(getattr(runtime, "state", None))
     answered = {getattr(message, "tool_call_id", None) for message in messages}
     for message in reversed(messages):
         calls = getattr(message, "tool_calls", None) or []
-        ids = [call["id"] for call in calls if call["name"] == tool]
+        ids = [call["id"] for call in calls if call["name"] == tool or call["name"].startswith(f"{tool}_")]
         if call_id in ids:
             if len(ids) == 1:
                 return None
@@ -82,6 +89,14 @@ def place_of(runtime: Any, conversation: str, tool: str) -> Place | None:
             here = (conversation, str(message.id), str(call_id))
             return Place(here, tuple(keys[: keys.index(here)]))
     return None
+
+
+@cache
+def with_runtime(schema: type[BaseModel]) -> type[BaseModel]:
+    """Return a tool's arguments with the one that a graph fills in, and of which the model knows nothing."""
+    return create_model(
+        f"{schema.__name__}InGraph", __base__=schema, runtime=(Runtime, Field(default=None, exclude=True))
+    )
 
 
 def _messages(state: Any) -> Sequence[Any]:

@@ -10,19 +10,19 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, TypeVar
 
 from autogen_core import CancellationToken, Component
 from autogen_core.code_executor import CodeBlock, CodeExecutor, CodeResult
 from langchain_core.callbacks import AsyncCallbackManagerForToolRun, CallbackManagerForToolRun
 from langchain_core.runnables import RunnableConfig
-from langchain_core.tools import BaseTool, InjectedToolArg, ToolException
+from langchain_core.tools import BaseTool, ToolException
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 from typing_extensions import Self
 
 from . import prompts
 from .artifacts import Artifact
-from .call_order import CallOrder, place_of
+from .call_order import CallOrder, Runtime, place_of, with_runtime
 from .conversations import OWN
 from .errors import AcaNodeError, ConfigurationError
 from .flow import Compute, Flow
@@ -36,17 +36,13 @@ from .session import Session
 from .settings import Settings
 from .tool_results import Content, ToolArtifact, artifact_of, content_of, slim
 
+T = TypeVar("T")
+
 
 class RunJavaScript(BaseModel):
     """What a model fills in."""
 
     code: str = Field(description="JavaScript to run with Node.js.")
-
-
-class RunJavaScriptInGraph(RunJavaScript):
-    """The same, with what a graph fills in."""
-
-    runtime: Annotated[Any, InjectedToolArg] = None
 
 
 class NodeSessionsConfig(BaseModel):
@@ -298,19 +294,17 @@ class NodeSessionsCodeExecutor(BaseTool, CodeExecutor, Component[NodeSessionsCon
 
     def get_input_schema(self, config: RunnableConfig | None = None) -> type[BaseModel]:
         """Return what a graph looks at to find out what the tool wants of it; the model sees `args_schema`."""
-        return RunJavaScriptInGraph if self.args_schema is RunJavaScript else self.args_schema
+        return with_runtime(self.args_schema)
 
     def _run(
         self,
         code: str,
         config: RunnableConfig,
-        runtime: Annotated[Any, InjectedToolArg] = None,
+        runtime: Runtime = None,
         run_manager: CallbackManagerForToolRun | None = None,
     ) -> tuple[Content, ToolArtifact]:
-        flow_of, conversation = self._call(code, config)
-        after = self._order.in_order(place_of(runtime, conversation, self.name))
         try:
-            run = self._runner.perform(flow_of, conversation, after=after)
+            run = self.perform(self._call(code, config), config, runtime)
         except AcaNodeError as error:
             raise ToolException(str(error)) from error
         return self._content_and_artifact(run)
@@ -319,18 +313,30 @@ class NodeSessionsCodeExecutor(BaseTool, CodeExecutor, Component[NodeSessionsCon
         self,
         code: str,
         config: RunnableConfig,
-        runtime: Annotated[Any, InjectedToolArg] = None,
+        runtime: Runtime = None,
         run_manager: AsyncCallbackManagerForToolRun | None = None,
     ) -> tuple[Content, ToolArtifact]:
         try:
-            run = await self._runner.aperform(*self._call(code, config))
+            run = await self.aperform(self._call(code, config), config)
         except AcaNodeError as error:
             raise ToolException(str(error)) from error
         return await asyncio.to_thread(self._content_and_artifact, run)
 
-    def _call(self, code: str, config: RunnableConfig) -> tuple[Callable[[Session], Flow[Run]], str]:
-        """Return what a tool call is to do, and in which conversation."""
+    def perform(self, flow_of: Callable[[Session], Flow[T]], config: RunnableConfig, runtime: Any = None) -> T:
+        """Do something in the session of a tool call's conversation, in its turn.
+
+        Where a graph makes the call and passes `runtime`, calls that stand before it in the model's message go first.
+        """
         conversation = self.conversation_of(config)
+        after = self._order.in_order(place_of(runtime, conversation, self.name))
+        return self._runner.perform(flow_of, conversation, after=after)
+
+    async def aperform(self, flow_of: Callable[[Session], Flow[T]], config: RunnableConfig) -> T:
+        """Do what `perform` does, without holding up the event loop, on which calls arrive in order."""
+        return await self._runner.aperform(flow_of, self.conversation_of(config))
+
+    def _call(self, code: str, config: RunnableConfig) -> Callable[[Session], Flow[Run]]:
+        """Return what a tool call is to do."""
         run = self._runner.run(code)
 
         def slimmed(session: Session) -> Flow[Run]:
@@ -338,7 +344,7 @@ class NodeSessionsCodeExecutor(BaseTool, CodeExecutor, Component[NodeSessionsCon
             short: Run = yield Compute(lambda: slim(whole, self.max_output_chars))
             return short
 
-        return self._calls.once(key_of(config.get("configurable") or {}, conversation, code), slimmed), conversation
+        return self._calls.once(key_of(config.get("configurable") or {}, self.conversation_of(config), code), slimmed)
 
     def _content_and_artifact(self, run: Run) -> tuple[Content, ToolArtifact]:
         text = run.text or "The code ran and printed nothing."

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,11 +14,14 @@ from langchain_core.runnables import RunnableConfig
 from langchain_core.tools import BaseTool, BaseToolkit, ToolException
 from pydantic import BaseModel, Field, PrivateAttr
 
-from .artifacts import Artifact
+from .artifacts import Artifact, ArtifactDirectory
+from .call_order import Runtime, with_runtime
 from .errors import AcaNodeError
 from .executor import NodeSessionsCodeExecutor
+from .flow import Compute, Flow
 from .inputs import AllowedPaths
 from .runs import reason
+from .session import Session
 from .tool_results import Content, FilesArtifact, content_of, saved_file
 
 
@@ -48,10 +52,15 @@ class _SessionTool(BaseTool):
     """A tool that works on the files of a thread's session."""
 
     executor: NodeSessionsCodeExecutor = Field(exclude=True, repr=False)
+    args_schema: type[BaseModel] = BaseModel
     handle_tool_error: Any = True
 
     def __init__(self, executor: NodeSessionsCodeExecutor, suffix: str, **settings: Any) -> None:
         super().__init__(executor=executor, **{"name": f"{executor.name}_{suffix}", **settings})
+
+    def get_input_schema(self, config: RunnableConfig | None = None) -> type[BaseModel]:
+        """Return what a graph looks at to find out what the tool wants of it; the model sees `args_schema`."""
+        return with_runtime(self.args_schema)
 
 
 class LocalPath(BaseModel):
@@ -74,20 +83,25 @@ class UploadFile(_SessionTool):
         super().__init__(executor, "upload_file", **settings)
         self._allowed = AllowedPaths(allowed_paths)
 
-    def _run(self, path: str, config: RunnableConfig, run_manager: CallbackManagerForToolRun | None = None) -> str:
-        thread_id = self.executor.conversation_of(config)
+    def _run(
+        self,
+        path: str,
+        config: RunnableConfig,
+        runtime: Runtime = None,
+        run_manager: CallbackManagerForToolRun | None = None,
+    ) -> str:
         with _told():
-            self.executor.upload(self._allowed.resolved(path), thread_id=thread_id)
-            return f"Uploaded. {self.executor.describe_files(thread_id=thread_id)}"
+            return self.executor.perform(partial(_uploaded, self._allowed, path), config, runtime)
 
     async def _arun(
-        self, path: str, config: RunnableConfig, run_manager: AsyncCallbackManagerForToolRun | None = None
+        self,
+        path: str,
+        config: RunnableConfig,
+        runtime: Runtime = None,
+        run_manager: AsyncCallbackManagerForToolRun | None = None,
     ) -> str:
-        thread_id = self.executor.conversation_of(config)
         with _told():
-            allowed = await asyncio.to_thread(self._allowed.resolved, path)
-            await self.executor.aupload(allowed, thread_id=thread_id)
-            return f"Uploaded. {await self.executor.adescribe_files(thread_id=thread_id)}"
+            return await self.executor.aperform(partial(_uploaded, self._allowed, path), config)
 
 
 class Nothing(BaseModel):
@@ -98,18 +112,23 @@ class ListFiles(_SessionTool):
     """Tell what is in the session's `/mnt/data`."""
 
     description: str = "List the files in /mnt/data of the Node.js session."
-    args_schema: type[BaseModel] = Nothing
+    # LangChain passes nothing at all, not even what a graph fills in, to a tool that has no argument.
+    args_schema: type[BaseModel] = with_runtime(Nothing)
 
     def __init__(self, executor: NodeSessionsCodeExecutor, **settings: Any) -> None:
         super().__init__(executor, "list_files", **settings)
 
-    def _run(self, config: RunnableConfig, run_manager: CallbackManagerForToolRun | None = None) -> str:
+    def _run(
+        self, config: RunnableConfig, runtime: Runtime = None, run_manager: CallbackManagerForToolRun | None = None
+    ) -> str:
         with _told():
-            return self.executor.describe_files(thread_id=self.executor.conversation_of(config))
+            return self.executor.perform(Session.described, config, runtime)
 
-    async def _arun(self, config: RunnableConfig, run_manager: AsyncCallbackManagerForToolRun | None = None) -> str:
+    async def _arun(
+        self, config: RunnableConfig, runtime: Runtime = None, run_manager: AsyncCallbackManagerForToolRun | None = None
+    ) -> str:
         with _told():
-            return await self.executor.adescribe_files(thread_id=self.executor.conversation_of(config))
+            return await self.executor.aperform(Session.described, config)
 
 
 class RemotePath(BaseModel):
@@ -132,24 +151,42 @@ class DownloadFile(_SessionTool):
         super().__init__(executor, "download_file", **settings)
 
     def _run(
-        self, path: str, config: RunnableConfig, run_manager: CallbackManagerForToolRun | None = None
+        self,
+        path: str,
+        config: RunnableConfig,
+        runtime: Runtime = None,
+        run_manager: CallbackManagerForToolRun | None = None,
     ) -> tuple[Content, FilesArtifact]:
         with _told():
-            artifact = self.executor.download(path, thread_id=self.executor.conversation_of(config))
+            artifact = self.executor.perform(self._fetched(path), config, runtime)
         return self._content_and_artifact(artifact)
 
     async def _arun(
-        self, path: str, config: RunnableConfig, run_manager: AsyncCallbackManagerForToolRun | None = None
+        self,
+        path: str,
+        config: RunnableConfig,
+        runtime: Runtime = None,
+        run_manager: AsyncCallbackManagerForToolRun | None = None,
     ) -> tuple[Content, FilesArtifact]:
         with _told():
-            artifact = await self.executor.adownload(path, thread_id=self.executor.conversation_of(config))
+            artifact = await self.executor.aperform(self._fetched(path), config)
         return await asyncio.to_thread(self._content_and_artifact, artifact)
+
+    def _fetched(self, path: str) -> Callable[[Session], Flow[Artifact]]:
+        saved_in = ArtifactDirectory(self.executor.artifacts_path, max_bytes=self.executor.max_artifact_bytes)
+        return lambda session: session.fetch(path, saved_in)
 
     def _content_and_artifact(self, artifact: Artifact) -> tuple[Content, FilesArtifact]:
         picture = artifact.picture() if self.executor.return_images else None
         return content_of(f"Files saved:\n- {artifact}", [picture] if picture else []), {
             "files": [saved_file(artifact)]
         }
+
+
+def _uploaded(allowed: AllowedPaths, named: str, session: Session) -> Flow[str]:
+    path: Path = yield Compute(partial(allowed.resolved, named))
+    yield from session.upload(path)
+    return f"Uploaded. {(yield from session.described())}"
 
 
 @contextmanager

@@ -143,6 +143,23 @@ async def test_calls_on_two_threads_run_beside_each_other(executor: NodeSessions
     assert time.monotonic() - begun < 1.8
 
 
+async def test_a_call_that_waits_for_an_earlier_one_ends_when_the_executor_is_closed(
+    executor: NodeSessionsCodeExecutor,
+) -> None:
+    codes = ("globalThis.begun = 1; await new Promise(done => setTimeout(done, 20_000))", "1")
+    made = [ToolCall(name=executor.name, args={"code": code}, id=code, type="tool_call") for code in codes]
+    graph = tool_node(executor)
+    await executor.aexecute("0", thread_id="z")
+    running = asyncio.ensure_future(
+        asyncio.to_thread(lambda: graph.invoke({"messages": [AIMessage("", tool_calls=made)]}, thread("z")))
+    )
+    await asyncio.sleep(1)
+    await executor.aclose()
+    state = await asyncio.wait_for(running, 15)
+    assert state["messages"][-1].status == "error"
+    assert "Nothing ran: the executor was closed" in state["messages"][-1].content
+
+
 def message_of(*ids: str, tool: str = "node_interpreter") -> AIMessage:
     made = [ToolCall(name=tool, args={}, id=each, type="tool_call") for each in ids]
     return AIMessage("", id="m", tool_calls=[*made, ToolCall(name="other", args={}, id="x", type="tool_call")])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ from typing import Any
 
 import pytest
 from langchain.agents import create_agent
-from langchain_core.messages import HumanMessage, ToolCall, ToolMessage
+from langchain_core.messages import AIMessage, HumanMessage, ToolCall, ToolMessage
 from langchain_core.runnables import RunnableConfig
 from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
@@ -18,10 +19,13 @@ from langchain_openai import ChatOpenAI
 from langchain_tests.integration_tests import ToolsIntegrationTests
 from langchain_tests.unit_tests import ToolsUnitTests
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
+from langgraph.graph import START, MessagesState, StateGraph
+from langgraph.prebuilt import ToolNode
 from pydantic import SecretStr
 
 from aca_node_interpreter import LocalPool, NodeSessionsCodeExecutor
 from aca_node_interpreter.langchain import NodeSessionsToolkit
+from aca_node_interpreter.session import Session
 from aca_node_interpreter.testing import Call, Say, ScriptedModel, Turn
 from tests.http_server import Response, serve
 from tests.test_tool_results import PNG
@@ -95,6 +99,28 @@ def test_an_agent_uploads_reads_and_hands_over(tools: dict[str, BaseTool], execu
     ).artifact == json.loads(json.dumps(artifact))
 
 
+@pytest.mark.parametrize("is_async", [False, True])
+async def test_calls_of_one_message_go_in_order_whatever_tools_they_are(
+    is_async: bool, executor: NodeSessionsCodeExecutor, tools: dict[str, BaseTool]
+) -> None:
+    run, upload, listing, _ = NAMES
+    read, remove = "fs.readFileSync('/mnt/data/sales.csv').length", "fs.unlinkSync('/mnt/data/sales.csv')"
+    made = [(upload, {"path": "sales.csv"}), (run, {"code": read}), (run, {"code": remove}), (listing, {})]
+    calls = [ToolCall(name=name, args=args, id=f"c{n}", type="tool_call") for n, (name, args) in enumerate(made)]
+    message = AIMessage("", tool_calls=calls)
+    graph = StateGraph(MessagesState)
+    graph.add_node("tools", ToolNode(list(tools.values())))
+    graph.add_edge(START, "tools")
+    node: Any = graph.compile()
+    for name in ("d", "e", "f"):
+        if is_async:
+            state = await node.ainvoke({"messages": [message]}, thread(name))
+        else:
+            state = await asyncio.to_thread(node.invoke, {"messages": [message]}, thread(name))
+        _, _, size, _, there = (each.content for each in state["messages"])
+        assert (size, there) == ("=> 30", "There are no files in /mnt/data.")
+
+
 async def test_the_asynchronous_way_does_the_same(tools: dict[str, BaseTool]) -> None:
     run, upload, listing, download = tools.values()
     assert await listing.ainvoke({}, thread("c")) == "There are no files in /mnt/data."
@@ -134,7 +160,7 @@ def test_a_file_that_can_not_be_read_or_is_not_there(tools: dict[str, BaseTool],
     def denied(*_: Any, **__: Any) -> None:
         raise PermissionError(13, "Permission denied", "/home/me/sales.csv")
 
-    monkeypatch.setattr(NodeSessionsCodeExecutor, "upload", denied)
+    monkeypatch.setattr(Session, "upload", denied)
     told = upload.invoke(call(upload, path="sales.csv"))
     assert (told.status, told.content) == ("error", "It did not work: Permission denied.")
 
