@@ -83,7 +83,7 @@ class Conversations:
     def used(self, conversation: Conversation) -> None:
         """Note that something was done in a conversation just now."""
         with self._state:
-            if not conversation.is_over:
+            if self._known.get(conversation.key) is conversation:
                 self._touch(conversation)
 
     def _touch(self, conversation: Conversation) -> None:
