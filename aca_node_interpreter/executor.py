@@ -42,7 +42,7 @@ T = TypeVar("T")
 class RunJavaScript(BaseModel):
     """What a model fills in."""
 
-    code: str = Field(description="JavaScript to run with Node.js.")
+    code: str = Field(description=prompts.CODE_DESCRIPTION)
 
 
 class NodeSessionsConfig(BaseModel):

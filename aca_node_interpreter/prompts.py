@@ -20,3 +20,9 @@ You solve tasks by writing JavaScript for Node.js. Put code to run in a ```javas
 {_RULES}
 Once the output answers the task, reply with the answer in words and without a code block."""
 """For AutoGen's `CodeExecutorAgent`."""
+
+CODE_DESCRIPTION = "JavaScript to run with Node.js."
+"""For the one field of the tool, `code`."""
+
+NO_OUTPUT = "The code ran and printed nothing."
+"""What a model reads of a run without output: an empty result looks like a mistake."""
