@@ -1,61 +1,36 @@
 """An AutoGen agent that writes JavaScript, has it run in a session, and answers from what came out.
 
-The model is scripted; with AZURE_OPENAI_ENDPOINT and AZURE_OPENAI_DEPLOYMENT set, it is that deployment. The code runs
-either way: in the pool named by ACA_POOL_MANAGEMENT_ENDPOINT, or else in the embedded one.
+The model is the one of `deployment.py`. The code runs in the pool named by ACA_POOL_MANAGEMENT_ENDPOINT, or else in the
+embedded one.
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
 
 from autogen_agentchat.agents import ApprovalRequest, ApprovalResponse, CodeExecutorAgent
 from autogen_agentchat.ui import Console
-from autogen_core.models import ChatCompletionClient, ModelFamily, ModelInfo
 from autogen_ext.models.openai import AzureOpenAIChatCompletionClient
-from autogen_ext.models.replay import ReplayChatCompletionClient
-from azure.identity import DefaultAzureCredential, get_bearer_token_provider
 
 from aca_node_interpreter import NodeSessionsCodeExecutor
+from aca_node_interpreter.testing import Say, Turn
+from deployment import deployment
 
 TASK = "How many primes are there below one million?"
-SCRIPT = [
-    """I will count them with a sieve.
+SIEVE = """\
+I will count them with a sieve.
 
 ```javascript
-var limit = 1_000_000, composite = new Uint8Array(limit), primes = 0;
-for (var n = 2; n < limit; n++) {
+const limit = 1_000_000, composite = new Uint8Array(limit);
+let primes = 0;
+for (let n = 2; n < limit; n++) {
   if (composite[n]) continue;
   primes++;
-  for (var multiple = n * n; multiple < limit; multiple += n) composite[multiple] = 1;
+  for (let multiple = n * n; multiple < limit; multiple += n) composite[multiple] = 1;
 }
 console.log(`Node.js ${process.version} counted ${primes} primes.`);
-```""",
-    "There are 78,498 primes below one million.",
-]
-
-
-def model() -> ChatCompletionClient:
-    """Return the deployment that the environment names, or else the script."""
-    endpoint, deployment = os.environ.get("AZURE_OPENAI_ENDPOINT"), os.environ.get("AZURE_OPENAI_DEPLOYMENT")
-    if not endpoint or not deployment:
-        return ReplayChatCompletionClient(SCRIPT)
-    return AzureOpenAIChatCompletionClient(
-        azure_endpoint=endpoint,
-        azure_deployment=deployment,
-        model=deployment,
-        api_version="2024-10-21",
-        azure_ad_token_provider=get_bearer_token_provider(
-            DefaultAzureCredential(), "https://cognitiveservices.azure.com/.default"
-        ),
-        model_info=ModelInfo(
-            vision=False,
-            function_calling=True,
-            json_output=True,
-            structured_output=True,
-            family=ModelFamily.UNKNOWN,
-        ),
-    )
+```"""
+SCRIPT = [Turn(Say(SIEVE)), Turn(Say("There are 78,498 primes below one million."), message="78498")]
 
 
 def approve(request: ApprovalRequest) -> ApprovalResponse:
@@ -65,18 +40,25 @@ def approve(request: ApprovalRequest) -> ApprovalResponse:
 
 async def main() -> None:
     """Give the agent its task and print the conversation."""
-    client = model()
-    async with NodeSessionsCodeExecutor() as executor:
-        agent = CodeExecutorAgent(
-            "coder",
-            executor,
-            model_client=client,
-            supported_languages=list(executor.SUPPORTED_LANGUAGES),
-            system_message=executor.SYSTEM_MESSAGE,
-            approval_func=approve,
-        )
-        await Console(agent.run_stream(task=TASK))
-    await client.close()
+    with deployment(SCRIPT) as azure:
+        async with NodeSessionsCodeExecutor() as executor:
+            model = AzureOpenAIChatCompletionClient(
+                azure_endpoint=azure.endpoint,
+                azure_deployment=azure.name,
+                api_version=azure.api_version,
+                azure_ad_token_provider=azure.token,
+                model="gpt-4.1",  # what the deployment runs
+            )
+            agent = CodeExecutorAgent(
+                "coder",
+                executor,
+                model_client=model,
+                supported_languages=list(executor.SUPPORTED_LANGUAGES),
+                system_message=executor.SYSTEM_MESSAGE,
+                approval_func=approve,
+            )
+            await Console(agent.run_stream(task=TASK))
+            await model.close()
 
 
 if __name__ == "__main__":

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import struct
-import zlib
 from base64 import b64decode
 from contextlib import ExitStack
 from pathlib import Path
@@ -15,6 +13,7 @@ import pytest
 from nbclient import NotebookClient
 
 from aca_node_interpreter import LocalPool
+from tests.images import decode_png
 from tests.machine import why_no_sandbox
 
 FOLDER = Path(__file__).parents[1] / "notebooks"
@@ -78,23 +77,3 @@ def texts(notebook: Notebook) -> list[str]:
 def pictures(notebook: Notebook) -> list[bytes]:
     shown = [output.get("data", {}) for cell in notebook["cells"] for output in cell.get("outputs", [])]
     return [b64decode(data["image/png"]) for data in shown if "image/png" in data]
-
-
-def decode_png(png: bytes) -> tuple[int, int, int]:
-    """Check every part of a PNG; return its width, its height and how many colours it has, about."""
-    assert png[:8] == b"\x89PNG\r\n\x1a\n"
-    chunks: list[tuple[bytes, bytes]] = []
-    at = 8
-    while at < len(png):
-        (size,) = struct.unpack(">I", png[at : at + 4])
-        kind, data = png[at + 4 : at + 8], png[at + 8 : at + 8 + size]
-        assert struct.unpack(">I", png[at + 8 + size : at + 12 + size]) == (zlib.crc32(kind + data),)
-        chunks.append((kind, data))
-        at += 12 + size
-    assert (chunks[0][0], chunks[-1][0]) == (b"IHDR", b"IEND")
-    width, height, depth, kind_of_color, *_ = struct.unpack(">IIBBBBB", chunks[0][1])
-    assert (depth, kind_of_color) == (8, 6)  # RGBA
-    pixels = zlib.decompress(b"".join(data for kind, data in chunks if kind == b"IDAT"))
-    assert len(pixels) == height * (1 + 4 * width)
-    # Filters replace pixels by differences, whose variety tells as much.
-    return width, height, len({pixels[i : i + 4] for i in range(1, len(pixels), 4)})

@@ -5,6 +5,7 @@ Only the model and Azure's identity service are stood in for. The code runs in r
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import subprocess
@@ -20,12 +21,12 @@ import openai
 import pytest
 
 from aca_node_interpreter import LocalPool
-from samples import langchain_agent
+from tests.images import decode_png
 from tests.machine import unavailable, why_no_sandbox
 from tests.openai_server import CALL_ID, CHAT, RESOURCE, TOKEN, AzureOpenAI, azure_openai, seal
 
 SAMPLES = Path(__file__).parents[1] / "samples"
-AGENTS = ["autogen_agent", "langchain_agent", "openai_tools"]
+AGENTS = ["autogen_agent", "autogen_team", "langchain_agent", "openai_tools"]
 
 
 def run_sample(name: str, folder: Path, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
@@ -95,33 +96,60 @@ def test_the_autogen_agent_counts_primes(offline: dict[str, str], pool: LocalPoo
     assert f"{primes:,} primes" in answer
 
 
+def test_the_autogen_team_repairs_its_own_error(offline: dict[str, str], tmp_path: Path) -> None:
+    turns = re.split(r"^-+ TextMessage \((\w+)\) -+$", output_of("autogen_team", tmp_path, offline), flags=re.MULTILINE)
+    assert turns[1::2] == ["user", "coder", "runner", "coder", "runner", "coder"]
+    _, broken, error, repaired, result, answer = turns[2::2]
+    assert "signs.map" in broken
+    assert "TypeError: signs.map is not a function\n  line 2: " in error
+    assert "Object.entries(signs).map" in repaired
+    assert result.strip() == "MCMLXXXIV MMXXVIII"
+    assert "1984 is MCMLXXXIV and 2028 is MMXXVIII" in answer
+
+
 def test_the_langchain_agent_brings_back_a_chart(offline: dict[str, str], tmp_path: Path) -> None:
     totals: Counter[str] = Counter()
-    for line in langchain_agent.SALES.splitlines()[1:]:
+    (sales,) = re.findall(r"^SALES = (.+)$", (SAMPLES / "langchain_agent.py").read_text(), re.MULTILINE)
+    for line in ast.literal_eval(sales).decode().splitlines()[1:]:
         region, amount = line.split(",")
         totals[region] += int(amount)
     output = output_of("langchain_agent", tmp_path, offline)
     value = ", ".join(f"{region}: {total}" for region, total in totals.items())
-    assert f"\n=> {{ {value} }}\nFiles saved:\n- sales.svg (" in output
-    chart = tmp_path / "results" / "sales.svg"
-    assert f"saved as {chart.relative_to(tmp_path)}\n" in output
-    drawn = re.findall(r'>(\w+)</text>\s*<rect [^>]*width="(\d+)"', chart.read_text())
-    assert drawn == [(region, str(total)) for region, total in totals.items()]
+    assert f"\n=> {{ {value} }}\nFiles saved:\n- sales.png (" in output
+    assert f"saved as {Path('results', 'sales.png')}\n" in output
+    width, height, colors = decode_png((tmp_path / "results" / "sales.png").read_bytes())
+    assert (width, height) == (1280, 720)
+    assert colors > 100
     ((best, most),) = totals.most_common(1)
     assert f"The {best} sold most, {most}." in output.splitlines()[-1]
+
+
+def test_the_langgraph_users_do_not_see_each_others_variables(offline: dict[str, str], tmp_path: Path) -> None:
+    ended = run_sample("langgraph_users", tmp_path, offline)
+    assert ended.stdout.splitlines() == [
+        "ada: My budget is 1200: keep it in a variable.",
+        "  Noted.",
+        "grace: Is there a variable called budget?",
+        "  Node.js says => 'undefined'",
+        "ada: I spent 375. What is left?",
+        "  Node.js says => 825",
+    ]
+    assert "checkpoint" not in ended.stderr
 
 
 def test_the_openai_client_finds_fridays(offline: dict[str, str], tmp_path: Path) -> None:
     fridays = [day for month in range(1, 13) if (day := date(2028, month, 13)).weekday() == 4]
     result, answer = output_of("openai_tools", tmp_path, offline).splitlines()
-    assert result == f"=> '{' and '.join(f'{day:%Y-%m}' for day in fridays)}'"
+    assert result == f"=> {[f'{day:%Y-%m}' for day in fridays]}".replace("[", "[ ").replace("]", " ]")
     assert answer == f"{' and '.join(f'{day:%B}' for day in fridays)} is the only one."
 
 
 @pytest.mark.parametrize("name", AGENTS)
-def test_with_azure_openai_what_node_computed_reaches_the_model(name: str, pool: LocalPool, tmp_path: Path) -> None:
-    with azure_openai(pool.node_version) as azure:
-        output = output_of(name, tmp_path, azure.environment | variables(pool))
+def test_with_azure_openai_what_node_computed_reaches_the_model(
+    name: str, pool_with_egress: LocalPool, tmp_path: Path
+) -> None:
+    with azure_openai(pool_with_egress.node_version) as azure:
+        output = output_of(name, tmp_path, azure.environment | variables(pool_with_egress))
     assert azure.refusals == []
     assert azure.answer
     assert azure.answer in output
@@ -131,9 +159,12 @@ def test_with_azure_openai_what_node_computed_reaches_the_model(name: str, pool:
 
 
 @pytest.mark.parametrize("name", AGENTS)
-def test_with_azure_openai_another_result_fails_the_sample(name: str, pool: LocalPool, tmp_path: Path) -> None:
-    with azure_openai(pool.node_version, expected=seal("another nonce", pool.node_version)) as azure:
-        ended = run_sample(name, tmp_path, azure.environment | variables(pool))
+def test_with_azure_openai_another_result_fails_the_sample(
+    name: str, pool_with_egress: LocalPool, tmp_path: Path
+) -> None:
+    node_version = pool_with_egress.node_version
+    with azure_openai(node_version, expected=seal("another nonce", node_version)) as azure:
+        ended = run_sample(name, tmp_path, azure.environment | variables(pool_with_egress))
     assert azure.refusals == ["the tool result lacks what Node.js would have computed"]
     assert azure.answer == ""
     assert ended.returncode == 1
