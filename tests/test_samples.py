@@ -26,7 +26,7 @@ from tests.machine import unavailable, why_no_sandbox
 from tests.openai_server import CALL_ID, CHAT, RESOURCE, TOKEN, AzureOpenAI, azure_openai, seal
 
 SAMPLES = Path(__file__).parents[1] / "samples"
-AGENTS = ["autogen_agent", "autogen_team", "langchain_agent", "openai_tools"]
+AGENTS = ["autogen_agent", "autogen_team", "autogen_tool", "langchain_agent", "openai_tools"]
 
 
 def run_sample(name: str, folder: Path, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
@@ -105,6 +105,14 @@ def test_the_autogen_team_repairs_its_own_error(offline: dict[str, str], tmp_pat
     assert "Object.entries(signs).map" in repaired
     assert result.strip() == "MCMLXXXIV MMXXVIII"
     assert "1984 is MCMLXXXIV and 2028 is MMXXVIII" in answer
+
+
+def test_the_autogen_assistant_calls_the_tool_twice(offline: dict[str, str], tmp_path: Path) -> None:
+    output = output_of("autogen_tool", tmp_path, offline)
+    assert output.count("ToolCallExecutionEvent (assistant)") == 2
+    assert "€12,34,567.80" in output
+    assert "[ 14, 13, 13 ]" in output
+    assert output.strip().endswith("14, 13 and 13 signs.")
 
 
 def test_the_langchain_agent_brings_back_a_chart(offline: dict[str, str], tmp_path: Path) -> None:
