@@ -26,13 +26,14 @@ def say_result(request: ModelRequest) -> Say:
     return Say(f"Node.js says {request.output}")
 
 
+LOOK = [Turn(Call("node_interpreter", code="typeof budget")), Turn(say_result, output="'undefined'")]
 SCRIPT = [
     Turn(Call("node_interpreter", code="let budget = 1200")),
     Turn(Say("Noted.")),
-    Turn(Call("node_interpreter", code="typeof budget")),
-    Turn(say_result, output="'undefined'"),
+    *LOOK,
     Turn(Call("node_interpreter", code="budget - 375")),
     Turn(say_result, output="825"),
+    *LOOK,
 ]
 
 
@@ -58,7 +59,8 @@ async def main() -> None:
             await reply("ada", "My budget is 1200: keep it in a variable.")
             await reply("grace", "Is there a variable called budget?")
             await reply("ada", "I spent 375. What is left?")
-            await executor.aclose("ada")  # she signed off: her session ends, Grace's goes on
+            await executor.aclose("ada")  # she signs off: her session ends, Grace's goes on
+            await reply("ada", "Is my budget still there?")
 
 
 if __name__ == "__main__":

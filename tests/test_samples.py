@@ -142,6 +142,8 @@ def test_the_langgraph_users_do_not_see_each_others_variables(pool: LocalPool, t
         "  Node.js says => 'undefined'",
         "ada: I spent 375. What is left?",
         "  Node.js says => 825",
+        "ada: Is my budget still there?",
+        "  Node.js says => 'undefined'",
     ]
     assert "checkpoint" not in ended.stderr
 
