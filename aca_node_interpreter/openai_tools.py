@@ -76,7 +76,7 @@ def answer(
         thread_id: the conversation, which has a session of its own.
 
     Raises:
-        ConfigurationError: images were asked for in Chat Completions; no code ran.
+        ConfigurationError: `calls` is something else, or images were asked for in Chat Completions; no code ran.
     """
     answers = []
     for call in _read(executor, calls, return_images):
@@ -159,6 +159,9 @@ def _read(executor: NodeSessionsCodeExecutor, items: Iterable[Any] | None, retur
 
 def _calls(items: Iterable[Any]) -> Iterator[_Call]:
     for item in items:
+        if not isinstance(item, Mapping) and not hasattr(item, "type"):
+            # A whole message or response would otherwise look like one without calls.
+            raise ConfigurationError("Pass a message's `tool_calls` or a response's `output`.")
         kind, function = _field(item, "type"), _field(item, "function")
         if kind == "function_call":
             yield _Call(False, _field(item, "call_id"), _field(item, "name"), _field(item, "arguments"))

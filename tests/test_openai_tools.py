@@ -265,6 +265,20 @@ async def test_chat_completions_take_no_images_from_a_tool(executor: NodeSession
     ]
 
 
+def test_a_whole_message_or_response_is_refused(executor: NodeSessionsCodeExecutor) -> None:
+    with (
+        ScriptedModel([Call("node_interpreter", code="1")] * 2) as model,
+        OpenAI(**settings(model, "openai")) as client,
+    ):
+        response = client.responses.create(model=model.name, tools=[responses_tool(executor)], input=TASK)
+        messages: Any = [{"role": "user", "content": TASK}]
+        completion = client.chat.completions.create(model=model.name, tools=[chat_tool(executor)], messages=messages)
+    wholes: list[Any] = [response, completion, completion.choices[0].message]
+    for whole in [*wholes, *(each.model_dump() for each in wholes)]:
+        with pytest.raises(ConfigurationError, match="`tool_calls` or a response's `output`"):
+            answer(executor, whole)
+
+
 def test_the_schemas_are_fit_for_strict_mode_and_follow_the_executor(pool: LocalPool) -> None:
     with NodeSessionsCodeExecutor(pool.endpoint, token=pool.token, name="js", description="Runs it.") as executor:
         chat: Any = chat_tool(executor)
