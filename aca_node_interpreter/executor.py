@@ -347,7 +347,7 @@ class NodeSessionsCodeExecutor(BaseTool, CodeExecutor, Component[NodeSessionsCon
         return self._calls.once(key_of(config.get("configurable") or {}, self.conversation_of(config), code), slimmed)
 
     def _content_and_artifact(self, run: Run) -> tuple[Content, ToolArtifact]:
-        text = run.text or "The code ran and printed nothing."
+        text = run.text or prompts.NO_OUTPUT
         return content_of(text, run.pictures() if self.return_images else ()), artifact_of(run)
 
     # For the program that uses either

@@ -13,10 +13,8 @@ from langchain_core.messages import HumanMessage
 from langchain_core.runnables import RunnableConfig
 from langchain_openai import AzureChatOpenAI
 from langgraph.checkpoint.memory import InMemorySaver
-from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
 from aca_node_interpreter import NodeSessionsCodeExecutor
-from aca_node_interpreter.models import Status
 from aca_node_interpreter.testing import Call, ModelRequest, Say, Turn
 from deployment import deployment
 
@@ -47,9 +45,7 @@ async def main() -> None:
                 api_version=azure.api_version,
                 azure_ad_token_provider=azure.token,
             )
-            # What came of each run is kept with the conversation; only its status is a type of the package's own.
-            checkpointer = InMemorySaver(serde=JsonPlusSerializer(allowed_msgpack_modules=[Status]))
-            agent = create_agent(model, tools=[executor], checkpointer=checkpointer)
+            agent = create_agent(model, tools=[executor], checkpointer=InMemorySaver())
 
             async def reply(user: str, text: str) -> None:
                 config: RunnableConfig = {"configurable": {"thread_id": user}}

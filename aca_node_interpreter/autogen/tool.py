@@ -11,13 +11,12 @@ from autogen_core.tools import BaseTool
 from pydantic import BaseModel, Field
 from typing_extensions import Self
 
+from aca_node_interpreter import prompts
 from aca_node_interpreter.artifacts import Artifact
 from aca_node_interpreter.errors import ConfigurationError
 from aca_node_interpreter.executor import NodeSessionsCodeExecutor, RunJavaScript
 
 from .cancelling import until_cancelled
-
-NOTHING_PRINTED = "The code ran and printed nothing."
 
 
 class NodeToolOutput(BaseModel):
@@ -74,7 +73,7 @@ class NodeTool(BaseTool[RunJavaScript, NodeToolOutput], Component[NodeToolConfig
         """
         run = await until_cancelled(self.executor.aexecute(args.code), cancellation_token)
         return NodeToolOutput(
-            exit_code=run.exit_code, output=run.text or NOTHING_PRINTED, artifacts=list(run.artifacts)
+            exit_code=run.exit_code, output=run.text or prompts.NO_OUTPUT, artifacts=list(run.artifacts)
         )
 
     def return_value_as_string(self, value: Any) -> str:

@@ -14,6 +14,7 @@ from autogen_core.tools import ToolResult, ToolSchema, Workbench
 from pydantic import BaseModel, Field, ValidationError
 from typing_extensions import Self
 
+from aca_node_interpreter import prompts
 from aca_node_interpreter.artifacts import Artifact
 from aca_node_interpreter.errors import AcaNodeError, ConfigurationError
 from aca_node_interpreter.executor import NodeSessionsCodeExecutor, RunJavaScript
@@ -25,7 +26,7 @@ from .cancelling import until_cancelled
 from .offers import DOWNLOAD, LIST, UPLOAD, DownloadFile, ListFiles, UploadFile, file_tools, offer
 from .pictures import PictureContext, Pictures, images_of
 from .results import failed, told
-from .tool import NOTHING_PRINTED, executor_of
+from .tool import executor_of
 
 _REMEMBERED_ARTIFACTS = 1_000
 
@@ -165,7 +166,7 @@ class NodeWorkbench(Workbench, Component[NodeWorkbenchConfig]):
     async def _run(self, filled_in: RunJavaScript) -> tuple[str, list[bytes]]:
         run = await self.executor.aexecute(filled_in.code, thread_id=self._thread_id)
         self._saved.extend(run.artifacts)
-        return run.text or NOTHING_PRINTED, [content for _, content in run.pictures()]
+        return run.text or prompts.NO_OUTPUT, [content for _, content in run.pictures()]
 
     async def _upload(self, filled_in: UploadFile) -> tuple[str, list[bytes]]:
         path = self._allowed.resolved(filled_in.path)
