@@ -39,6 +39,10 @@ from .tool_results import Content, ToolArtifact, artifact_of, content_of, slim
 T = TypeVar("T")
 
 
+# For whoever calls the function itself, past LangChain.
+_NO_CONFIG: RunnableConfig = {}
+
+
 class RunJavaScript(BaseModel):
     """What a model fills in."""
 
@@ -299,7 +303,7 @@ class NodeSessionsCodeExecutor(BaseTool, CodeExecutor, Component[NodeSessionsCon
     def _run(
         self,
         code: str,
-        config: RunnableConfig,
+        config: RunnableConfig = _NO_CONFIG,
         runtime: Runtime = None,
         run_manager: CallbackManagerForToolRun | None = None,
     ) -> tuple[Content, ToolArtifact]:
@@ -312,7 +316,7 @@ class NodeSessionsCodeExecutor(BaseTool, CodeExecutor, Component[NodeSessionsCon
     async def _arun(
         self,
         code: str,
-        config: RunnableConfig,
+        config: RunnableConfig = _NO_CONFIG,
         runtime: Runtime = None,
         run_manager: AsyncCallbackManagerForToolRun | None = None,
     ) -> tuple[Content, ToolArtifact]:

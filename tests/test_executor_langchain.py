@@ -164,3 +164,8 @@ async def test_parallel_asynchronous_calls_take_turns_too(pool: LocalPool) -> No
         code = "var n = (globalThis.n || 0) + 1; n"
         outputs = await asyncio.gather(*(executor.ainvoke({"code": code}) for _ in range(8)))
     assert sorted(outputs) == [f"=> {n}" for n in range(1, 9)]
+
+
+async def test_its_functions_work_for_whoever_calls_them_directly(executor: NodeSessionsCodeExecutor) -> None:
+    assert executor._run("1 + 1")[0] == "=> 2"
+    assert (await executor._arun(code="2 + 2"))[0] == "=> 4"
