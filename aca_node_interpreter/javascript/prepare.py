@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import replace
 from operator import itemgetter
 
@@ -80,7 +80,7 @@ def prepare_code(code: str) -> Prepared:
         vars=tuple(only_vars),
         constants=tuple(constants),
         at_once=tuple(places[name] for name in at_once if name in places),
-        declared=tuple(sorted(_ends(source, found, places))),
+        declared=tuple(sorted(_ends(source, found, places, {edit.start for edit in last}))),
         imports=tuple(imports),
         is_async=mode.is_async,
         is_strict=mode.is_strict,
@@ -106,8 +106,13 @@ def _names(found: Found, mode: Mode) -> tuple[dict[str, None], list[str]]:
     return names, only_vars
 
 
-def _ends(source: Source, found: Found, places: Mapping[str, int]) -> Iterator[tuple[int, tuple[int, ...]]]:
-    """Yield where a declaration is over, with what it declares, and where another statement is, with nothing."""
+def _ends(
+    source: Source, found: Found, places: Mapping[str, int], returned: Container[int]
+) -> Iterator[tuple[int, tuple[int, ...]]]:
+    """Yield where a declaration is over, with what it declares, and where another statement is, with nothing.
+
+    What is returned ends with its value.
+    """
     first = None
     for each in found.declarations:
         if published := tuple(places[name] for name in each.names if name in places):
@@ -116,7 +121,7 @@ def _ends(source: Source, found: Found, places: Mapping[str, int]) -> Iterator[t
     if first is None or source.root.child_count > _MANY:
         return
     for node in source.root.children[:-1]:
-        if node.type in _STATEMENTS and (end := source.end(node)) > first:
+        if node.type in _STATEMENTS and (end := source.end(node)) > first and end not in returned:
             yield end, ()
 
 

@@ -102,6 +102,7 @@ class ScriptedModel:
         server = uvicorn.Server(config)
         with contextlib.ExitStack() as undo:
             listener = listen_on(0, undo)
+            self._port = listener.getsockname()[1]
             # The socket listens already; what connects before the server does waits in its queue.
             thread = threading.Thread(
                 target=_serve, args=(server, listener), name="aca-node-scripted-model", daemon=True
@@ -109,7 +110,6 @@ class ScriptedModel:
             thread.start()
             undo.callback(thread.join)
             undo.callback(setattr, server, "should_exit", True)
-            self._port = listener.getsockname()[1]
             self._undo = undo.pop_all()
         return self
 

@@ -70,6 +70,12 @@ CELLS: dict[str, list[tuple[str, str | None]]] = {
         ("function deeper() { n++; deeper() } try { deeper() } catch {} n > 500 && n === get()", "=> true"),
         ("let n = 5; get()", "=> 5"),
     ],
+    "a value that comments follow": [
+        ("let n = 0; const up = () => ++n", ""),
+        ("let n = 5\nup(); n /* the\n last */", "=> 6"),
+        ("let n = 7; n // last", "=> 7"),
+        ("let n = 8\nif (n) { n } /* last */ // of all", "=> 8"),
+    ],
     "many times": [
         ("let v = 0; const get = () => v", ""),
         *((f"let v = {number}; get()", f"=> {number}") for number in range(1, 60, 4)),
