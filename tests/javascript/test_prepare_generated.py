@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -79,6 +81,8 @@ def programs(waits: bool) -> st.SearchStrategy[str]:
     return st.lists(statements(waits), min_size=1, max_size=6).map("".join).map(lambda text: start + late + text)
 
 
+# Of an error that is printed, the stack tells how it was run.
+_FRAMES = re.compile(r"\n +at .*")
 COUNTS = {"same": 0, "does not run": 0, "makes globals, which no module may": 0}
 
 
@@ -93,7 +97,8 @@ def compare(oracle: Oracle, code: str, kind: str) -> None:
         COUNTS["makes globals, which no module may"] += 1
         return
     ours = oracle.prepared(prepared, kind)
-    assert (ours["out"], ours["error"]) == (plain["out"], plain["error"]), f"{code}\n---\n{body(prepared)}"
+    printed = [_FRAMES.sub("", each["out"]) for each in (ours, plain)]
+    assert (printed[0], ours["error"]) == (printed[1], plain["error"]), f"{code}\n---\n{body(prepared)}"
     COUNTS["same"] += 1
 
 
