@@ -66,8 +66,8 @@ def check(reply: Reply) -> None:
     if isinstance(reply, Answered) and reply.envelope.end == "timeout":
         said = f"It took longer than {SECONDS:.0f} seconds.\n{said}"
     advice = (
-        "The session has no network: make the session pool with egress (LocalPool(egress=True), or "
-        "`--network-status EgressEnabled` on Azure), or leave the packages out. "
+        "The session has no network: make the session pool with egress (embedded: `egress=True`, or --egress; "
+        "on Azure: `--network-status EgressEnabled`), or leave the packages out. "
         if _OFFLINE.search(said)
         else ""
     )
