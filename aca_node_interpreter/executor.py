@@ -373,8 +373,8 @@ class NodeSessionsCodeExecutor(BaseTool, CodeExecutor, Component[NodeSessionsCon
         """Put files into the session's `/mnt/data`, before or between runs.
 
         Args:
-            source: a path, bytes, an open binary file, a data frame (pandas or polars, as CSV), or a directory with all
-                that lies in it.
+            source: a path, bytes, an open binary file, a data frame (pandas or polars, as CSV without its index), or a
+                directory with all that lies in it, except links, `node_modules` and what is hidden.
             name: what to call it there; needed for bytes.
             path: the directory below `/mnt/data`.
             thread_id: the conversation.

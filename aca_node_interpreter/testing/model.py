@@ -36,7 +36,8 @@ class ScriptedModel:
     When the block ends without an exception, `check` is called.
 
     Args:
-        script: what the model answers, one turn after the other.
+        script: what the model answers, one turn after the other, whoever asks: for several users at once, let each
+            turn be a function of the request.
         name: the model's, and in Azure the deployment's; others are unknown. The default is one that agent frameworks
             know, with all its abilities.
         api_key: instead of a random one.
