@@ -21,6 +21,15 @@ _log = logging.getLogger("aca_node_interpreter")
 
 
 @dataclass
+class OfLoop:
+    """What belongs to one event loop."""
+
+    client: AsyncSessionPoolClient
+    until_loop_ends: AsyncGenerator[None]
+    """A loop that ends closes its asynchronous generators, and with this one the client's connections."""
+
+
+@dataclass
 class Connection:
     """A pool and its clients, for all sessions of one executor."""
 
@@ -29,9 +38,7 @@ class Connection:
     """What both clients are made with."""
     pool: LocalPool | None
     """The embedded pool, if that is what it is."""
-    async_client: AsyncSessionPoolClient | None = None
-    loop: asyncio.AbstractEventLoop | None = None
-    until_loop_ends: AsyncGenerator[None] | None = None
+    of_loops: dict[asyncio.AbstractEventLoop, OfLoop] = field(default_factory=dict, init=False, repr=False)
 
     @classmethod
     def open(cls, settings: Settings) -> Connection:
@@ -57,19 +64,22 @@ class Connection:
         return cls(SessionPoolClient(**arguments), arguments, pool)
 
     async def client_of_running_loop(self) -> AsyncSessionPoolClient:
-        """Return the async client; a new event loop gets a new one, since connections belong to their loop."""
+        """Return the async client of this event loop: connections belong to their loop."""
         loop = asyncio.get_running_loop()
-        if self.async_client is None or self.loop is not loop:
-            self.async_client, self.loop = AsyncSessionPoolClient(**self.arguments), loop
-            # A loop that ends closes its asynchronous generators, and with this one the connections.
-            self.until_loop_ends = _closed_at_the_end(self.async_client)
-            await anext(self.until_loop_ends)
-        return self.async_client
+        found = self.of_loops.get(loop)
+        if found is None:
+            for ended in [each for each in list(self.of_loops) if each.is_closed()]:
+                self.of_loops.pop(ended, None)
+            client = AsyncSessionPoolClient(**self.arguments)
+            found = self.of_loops[loop] = OfLoop(client, _closed_at_the_end(client))
+            await anext(found.until_loop_ends)
+        return found.client
 
     async def leave_loop(self) -> None:
         """Close what belongs to the running event loop."""
-        if self.until_loop_ends is not None and self.loop is asyncio.get_running_loop():
-            await self.until_loop_ends.aclose()
+        found = self.of_loops.pop(asyncio.get_running_loop(), None)
+        if found is not None:
+            await found.until_loop_ends.aclose()
 
     def release(self) -> None:
         """Close what is open, and stop the pool with its sessions if it is ours."""

@@ -102,6 +102,17 @@ def test_threads_of_the_machine_hammer_one_object(executor: NodeSessionsCodeExec
         assert sorted(n for name, n in found if name == f"user-{user}") == list(range(1, 21))
 
 
+def test_several_event_loops_share_one_object(executor: NodeSessionsCodeExecutor) -> None:
+    async def talk(name: str) -> list[Any]:
+        code = f"await new Promise(resolve => setTimeout(resolve, 30)); '{name}'"
+        return [(await executor.aexecute(code, thread_id=name)).value for _ in range(8)]
+
+    names = ("ada", "bob", "cy")
+    with ThreadPoolExecutor(len(names)) as threads:
+        said = list(threads.map(lambda name: asyncio.run(talk(name)), names))
+    assert said == [[name] * 8 for name in names]
+
+
 async def test_calls_of_one_thread_run_in_order_and_those_of_others_beside_them(
     executor: NodeSessionsCodeExecutor,
 ) -> None:
