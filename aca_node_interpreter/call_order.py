@@ -25,7 +25,7 @@ _REMEMBERED = 500
 Runtime: TypeAlias = Annotated[Any, InjectedToolArg]
 """LangGraph's `ToolRuntime`, which a graph passes to tools that have an argument `runtime`."""
 
-CallKey: TypeAlias = tuple[str, str, str]
+CallKey: TypeAlias = tuple[str | None, str, str]
 """Conversation, message and call."""
 
 
@@ -69,7 +69,7 @@ class CallOrder:
             self._changed.notify_all()
 
 
-def place_of(runtime: Any, conversation: str, tool: str) -> Place | None:
+def place_of(runtime: Any, conversation: str | None, tool: str) -> Place | None:
     """Return where a call stands among those of the same executor; `None` where it is the only one, or none knows.
 
     Args:

@@ -13,6 +13,7 @@ import time
 from collections import OrderedDict
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 from .flow import Flow
 from .operations import SessionCalls
@@ -21,8 +22,9 @@ from .session import Session
 from .settings import Settings
 from .turns import Turns
 
-OWN = ""
-"""The conversation of the executor itself, for programs that have only one."""
+Key: TypeAlias = str | None
+OWN: Key = None
+"""The conversation of the executor itself, for programs that have only one; no name is its, not even an empty one."""
 
 # How many conversations are told, when they go on, that their session was given back.
 _REMEMBERED = 1_000
@@ -34,7 +36,7 @@ _AT_ONCE = 2
 class Conversation:
     """A conversation's session."""
 
-    key: str = field(repr=False)
+    key: Key = field(repr=False)
     session: Session
     is_lent: bool
     """Whether it was somebody else's before, who ends it."""
@@ -64,11 +66,11 @@ class Conversations:
         self._settings = settings
         self._resumed_id = resumed_id
         self._secret = (settings.session_secret or secrets.token_hex(32)).encode("utf-8", "surrogatepass")
-        self._known: OrderedDict[str, Conversation] = OrderedDict()
-        self._given_back: OrderedDict[str, Session] = OrderedDict()
+        self._known: OrderedDict[Key, Conversation] = OrderedDict()
+        self._given_back: OrderedDict[Key, Session] = OrderedDict()
         self._state = threading.Lock()
 
-    def of(self, key: str) -> Conversation:
+    def of(self, key: Key) -> Conversation:
         """Return a conversation, begun now if it is new."""
         with self._state:
             found = self._known.get(key)
@@ -90,7 +92,7 @@ class Conversations:
         conversation.last_used = time.monotonic()
         self._known.move_to_end(conversation.key)
 
-    def end(self, key: str) -> Conversation | None:
+    def end(self, key: Key) -> Conversation | None:
         """Forget a conversation and return it, unless nobody can have begun it."""
         with self._state:
             found = self._known.pop(key, None)
@@ -129,7 +131,7 @@ class Conversations:
         with self._state:
             return list(self._known.values())
 
-    def _begun(self, key: str) -> Conversation:
+    def _begun(self, key: Key) -> Conversation:
         settings = self._settings
         resumed_id = self._resumed_id if key == OWN else None
         # Where replicas are to agree, nothing but the conversation decides; else no two sessions have one identifier.
@@ -146,7 +148,7 @@ class Conversations:
         )
         return Conversation(key, session, is_lent=resumed_id is not None, is_shared=is_shared)
 
-    def _identifier(self, nonce: str, key: str) -> str:
+    def _identifier(self, nonce: str, key: Key) -> str:
         """Return an identifier that only who has the secret can work out."""
         told = f"{nonce}:{key}".encode("utf-8", "surrogatepass")
         return f"node-{hmac.digest(self._secret, told, 'sha256').hex()}"

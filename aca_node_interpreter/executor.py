@@ -23,7 +23,7 @@ from typing_extensions import Self
 from . import prompts
 from .artifacts import Artifact
 from .call_order import CallOrder, Runtime, place_of, with_runtime
-from .conversations import OWN
+from .conversations import OWN, Key
 from .errors import AcaNodeError, ConfigurationError
 from .flow import Compute, Flow
 from .models import RemoteFile
@@ -288,7 +288,7 @@ class NodeSessionsCodeExecutor(BaseTool, CodeExecutor, Component[NodeSessionsCon
         with made_by(kwargs.get("tool_call_id")):
             return await super().arun(*args, **kwargs)
 
-    def conversation_of(self, config: RunnableConfig) -> str:
+    def conversation_of(self, config: RunnableConfig) -> str | None:
         """Name the conversation that a call with this config belongs to, as other methods' `thread_id` takes it."""
         if self.session_scope == "object":
             return OWN
@@ -469,7 +469,7 @@ class NodeSessionsCodeExecutor(BaseTool, CodeExecutor, Component[NodeSessionsCon
         return result
 
 
-def _key(name: object) -> str:
+def _key(name: object) -> Key:
     return OWN if name is None else str(name)
 
 

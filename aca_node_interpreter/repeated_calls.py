@@ -57,7 +57,7 @@ def made_by(call_id: str | None) -> Iterator[None]:
         _call_id.reset(token)
 
 
-def key_of(configurable: dict[str, Any], conversation: str, code: str) -> str | None:
+def key_of(configurable: dict[str, Any], conversation: str | None, code: str) -> str | None:
     """Name a tool call for good; `None` where no graph makes it.
 
     The ids that models give are not enough: some begin again with each answer.

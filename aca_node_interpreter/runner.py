@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 
 from .artifacts import Artifact, ArtifactDirectory
 from .connection import Connection
-from .conversations import OWN, Conversation, Conversations
+from .conversations import OWN, Conversation, Conversations, Key
 from .endpoint import checked_identifier
 from .errors import AcaNodeError, ServiceUnreachableError
 from .flow import Flow
@@ -77,7 +77,7 @@ class SessionRunner:
     def perform(
         self,
         flow_of: Callable[[Session], Flow[T]],
-        conversation: str = OWN,
+        conversation: Key = OWN,
         *,
         after: AbstractContextManager[object] | None = None,
     ) -> T:
@@ -92,7 +92,7 @@ class SessionRunner:
         with after or nullcontext(), self._in_turn(conversation, closings) as (connection, talk):
             return self._remembering(connection.client.perform(flow_of(talk.session)), conversation)
 
-    async def aperform(self, flow_of: Callable[[Session], Flow[T]], conversation: str = OWN) -> T:
+    async def aperform(self, flow_of: Callable[[Session], Flow[T]], conversation: Key = OWN) -> T:
         """Do what `perform` does, without holding up the event loop."""
         async with self._in_turn_async(conversation) as (connection, talk):
             client = await connection.client_of_running_loop()
@@ -119,14 +119,14 @@ class SessionRunner:
         """Open now what the first run would open."""
         await self._aconnected()
 
-    def end(self, conversation: str) -> None:
+    def end(self, conversation: Key) -> None:
         """End a conversation's session, once nobody runs code in it; the next run has a new one."""
         talk = self._ended(conversation)
         if talk is not None:
             with talk.turns.taken():
                 self._give_back([talk])
 
-    async def aend(self, conversation: str) -> None:
+    async def aend(self, conversation: Key) -> None:
         """Do what `end` does, without holding up the event loop."""
         talk = self._ended(conversation)
         if talk is not None:
@@ -160,13 +160,13 @@ class SessionRunner:
             await self._connection.leave_loop()
         await asyncio.to_thread(self.close)
 
-    def _remembering(self, result: T, conversation: str) -> T:
+    def _remembering(self, result: T, conversation: Key) -> T:
         if conversation == OWN and isinstance(result, (Run, Artifact)):
             with self._state:
                 self._saved.extend(result.artifacts if isinstance(result, Run) else [result])
         return result
 
-    def _ended(self, conversation: str) -> Conversation | None:
+    def _ended(self, conversation: Key) -> Conversation | None:
         with self._state:
             if conversation == OWN:
                 self._resumed_id = None
@@ -200,7 +200,7 @@ class SessionRunner:
             return self._artifacts
 
     @contextmanager
-    def _in_turn(self, key: str, closings: int) -> Iterator[tuple[Connection, Conversation]]:
+    def _in_turn(self, key: Key, closings: int) -> Iterator[tuple[Connection, Conversation]]:
         while True:
             talk = self._conversations.of(key)
             with talk.turns.taken():
@@ -219,7 +219,7 @@ class SessionRunner:
                 return
 
     @asynccontextmanager
-    async def _in_turn_async(self, key: str) -> AsyncIterator[tuple[Connection, Conversation]]:
+    async def _in_turn_async(self, key: Key) -> AsyncIterator[tuple[Connection, Conversation]]:
         closings = self._closings
         while True:
             talk = self._conversations.of(key)

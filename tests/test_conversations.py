@@ -102,6 +102,17 @@ def test_threads_of_the_machine_hammer_one_object(executor: NodeSessionsCodeExec
         assert sorted(n for name, n in found if name == f"user-{user}") == list(range(1, 21))
 
 
+def test_no_name_is_the_executors_own_conversation(executor: NodeSessionsCodeExecutor) -> None:
+    executor.execute("const secret = 1")
+    executor.execute("const theirs = 2", thread_id="")
+    assert "secret is not defined" in executor.invoke({"code": "secret"}, thread(""))
+    assert executor.invoke({"code": "theirs"}, thread("")) == "=> 2"
+    executor.close("")
+    assert executor.execute("[secret, typeof theirs]").value == [1, "undefined"]
+    assert executor.execute("typeof theirs", thread_id="").value == "undefined"
+    assert executor.conversation_of({}) is None
+
+
 def test_several_event_loops_share_one_object(executor: NodeSessionsCodeExecutor) -> None:
     async def talk(name: str) -> list[Any]:
         code = f"await new Promise(resolve => setTimeout(resolve, 30)); '{name}'"
