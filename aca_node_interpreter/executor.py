@@ -140,7 +140,8 @@ class NodeSessionsCodeExecutor(BaseTool, CodeExecutor, Component[NodeSessionsCon
     component_provider_override: ClassVar[str] = "aca_node_interpreter.NodeSessionsCodeExecutor"
     component_description: ClassVar[str] = "Runs JavaScript with Node.js in an Azure Container Apps session pool."
 
-    model_config = ConfigDict(extra="forbid")  # a misspelt setting must not pass in silence
+    # A misspelt setting must not pass in silence, and the error must not show what may be a secret.
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
     name: str = "node_interpreter"
     description: str = prompts.TOOL_DESCRIPTION

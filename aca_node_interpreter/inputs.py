@@ -102,7 +102,8 @@ class AllowedPaths:
     """The files on this machine that a model may name, and no others.
 
     Args:
-        paths: files, and directories with all that lies in them. Links are followed before anything is compared.
+        paths: files, and directories with all that lies in them but what is hidden there. Links are followed before
+            anything is compared.
     """
 
     def __init__(self, paths: Sequence[str | os.PathLike[str]]) -> None:
@@ -122,7 +123,15 @@ class AllowedPaths:
         candidates = [Path(named)] if Path(named).is_absolute() else [allowed / named for allowed in self._allowed]
         candidates += [allowed for allowed in self._allowed if allowed.name == named]
         for candidate in candidates:
-            path = candidate.resolve()
-            if path.exists() and any(path == allowed or allowed in path.parents for allowed in self._allowed):
-                return path
+            try:
+                path = candidate.resolve()
+                if path.exists() and any(_is_in(allowed, path) for allowed in self._allowed):
+                    return path
+            except (OSError, RuntimeError, ValueError):  # too long, links in a circle, no characters of a path
+                continue
         raise ConfigurationError(f"There is no file {named!r} that may be uploaded.")
+
+
+def _is_in(allowed: Path, path: Path) -> bool:
+    """Tell whether a path is an allowed one, or lies in it and is not hidden there."""
+    return path.is_relative_to(allowed) and not any(part.startswith(".") for part in path.relative_to(allowed).parts)

@@ -185,7 +185,7 @@ class Session:
 
     def fetch(self, path: str, saved_in: ArtifactDirectory) -> Flow[Artifact]:
         """Bring back a file of `/mnt/data`, whoever put it there."""
-        below = path.removeprefix("/mnt/data").strip("/")
+        below = path.removeprefix("/mnt/data/").strip("/")
         directory, _, name = below.rpartition("/")
         operation = self.calls.download_file(name, path=directory or None)
         self.was_used = True

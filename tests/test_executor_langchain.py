@@ -123,6 +123,13 @@ def test_a_failure_of_the_call_is_handled_and_shows_no_secret() -> None:
     assert not [secret for secret in ("hunter2", "my-session", "http", "127.0.0.1") if secret in message.content]
 
 
+@pytest.mark.parametrize("settings", [{"tokn": "hunter2"}, {"session_secret": ["hunter2"]}])
+def test_an_error_in_a_setting_shows_no_secret(settings: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=next(iter(settings))) as raised:
+        NodeSessionsCodeExecutor(**settings)
+    assert "hunter2" not in str(raised.value)
+
+
 async def test_in_a_graphs_tool_node_a_failed_call_does_not_end_the_graph(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(managed, "_PATIENCE", 0.5)
     with serve(lambda _: Response(500)) as server:

@@ -118,14 +118,19 @@ async def test_files_are_listed_described_and_brought(executor: NodeSessionsCode
     assert (await executor.adownload("d/made.txt")).read_bytes() == b"made"
     with pytest.raises(NotFoundError):
         executor.download("none.txt")
+    executor.upload(b"", name="base.csv")
+    with pytest.raises(NotFoundError):
+        executor.download("/mnt/database.csv")
     assert executor.list_files(thread_id="other") == []
 
 
 def test_only_what_is_allowed_may_be_named(tmp_path: Path) -> None:
     (tmp_path / "data" / "sub").mkdir(parents=True)
-    for name in ("data/a.csv", "data/sub/b.csv", "alone.txt", "secret.txt"):
+    for name in ("data/a.csv", "data/sub/b.csv", "data/.env", "data/sub/.git", "alone.txt", "secret.txt"):
         (tmp_path / name).write_text("x")
     (tmp_path / "data" / "link").symlink_to(tmp_path / "secret.txt")
+    (tmp_path / "data" / "circle").symlink_to("circle")
+    (tmp_path / "data" / "shown").symlink_to(".env")
     allowed = AllowedPaths([tmp_path / "data", tmp_path / "alone.txt"])
     for named, found in {
         "a.csv": "data/a.csv",
@@ -135,9 +140,13 @@ def test_only_what_is_allowed_may_be_named(tmp_path: Path) -> None:
         "alone.txt": "alone.txt",
     }.items():
         assert allowed.resolved(named) == (tmp_path / found).resolve()
-    for named in ("../secret.txt", str(tmp_path / "secret.txt"), "link", "none", "/etc/passwd", "sub/../../secret.txt"):
+    outside = ("../secret.txt", str(tmp_path / "secret.txt"), "link", "/etc/passwd", "sub/../../secret.txt")
+    hidden = (".env", "sub/.git", "shown", str(tmp_path / "data" / ".env"))
+    nothing = ("none", "circle", "a\0b", "\ud800", "x" * 5_000, "/\0")
+    for named in (*outside, *hidden, *nothing):
         with pytest.raises(ConfigurationError, match="no file"):
             allowed.resolved(named)
+    assert AllowedPaths([tmp_path / "data" / ".env"]).resolved(".env").read_text() == "x"
     assert not AllowedPaths([])
     with pytest.raises(ConfigurationError):
         AllowedPaths([]).resolved("/etc/passwd")
