@@ -73,14 +73,27 @@ class Conversations:
     def of(self, key: Key) -> Conversation:
         """Return a conversation, begun now if it is new."""
         with self._state:
-            found = self._known.get(key)
-            if found is None:
-                found = self._known[key] = self._begun(key)
-                former = self._given_back.pop(key, None)
-                if former is not None:
-                    found.session.follow(former)
-            self._touch(found)
-            return found
+            return self._of(key)
+
+    def _of(self, key: Key) -> Conversation:
+        found = self._known.get(key)
+        if found is None:
+            found = self._known[key] = self._begun(key)
+            former = self._given_back.pop(key, None)
+            if former is not None:
+                found.session.follow(former)
+        self._touch(found)
+        return found
+
+    def to_end(self, key: Key) -> Conversation | None:
+        """Return a conversation, unless nobody can have begun it."""
+        with self._state:
+            if self._settings.session_secret is not None and key is not OWN:
+                found = self._of(key)
+                # By a replica, if not here.
+                found.session.was_used = True
+                return found
+            return self._of(key) if key in self._known or (key is OWN and self._resumed_id is not None) else None
 
     def used(self, conversation: Conversation) -> None:
         """Note that something was done in a conversation just now."""
@@ -92,19 +105,13 @@ class Conversations:
         conversation.last_used = time.monotonic()
         self._known.move_to_end(conversation.key)
 
-    def end(self, key: Key) -> Conversation | None:
-        """Forget a conversation and return it, unless nobody can have begun it."""
+    def end(self, conversation: Conversation) -> None:
+        """Forget a conversation, in its turn."""
         with self._state:
-            found = self._known.pop(key, None)
-            if found is None and self._settings.session_secret is not None and key != OWN:
-                # A replica may have.
-                found = self._begun(key)
-                found.session.was_used = True
-            if found is not None:
-                found.is_over = True
-            if key == OWN:
+            self._known.pop(conversation.key, None)
+            conversation.is_over = True
+            if conversation.key is OWN:
                 self._resumed_id = None
-            return found
 
     def end_idle(self, taken: ExitStack) -> list[Conversation]:
         """Forget conversations that nobody has used for long, and return some, whose turn `taken` then holds."""
@@ -114,7 +121,7 @@ class Conversations:
             for key, each in self._known.items():
                 if each.last_used > before or len(idle) == _AT_ONCE:
                     break
-                if key != OWN and taken.enter_context(each.turns.taken_if_free()):
+                if key is not OWN and taken.enter_context(each.turns.taken_if_free()):
                     idle.append(each)
             for each in idle:
                 del self._known[each.key]
@@ -133,9 +140,9 @@ class Conversations:
 
     def _begun(self, key: Key) -> Conversation:
         settings = self._settings
-        resumed_id = self._resumed_id if key == OWN else None
+        resumed_id = self._resumed_id if key is OWN else None
         # Where replicas are to agree, nothing but the conversation decides; else no two sessions have one identifier.
-        is_shared = settings.session_secret is not None and key != OWN
+        is_shared = settings.session_secret is not None and key is not OWN
         nonce = "" if is_shared else secrets.token_hex(16)
         session = Session(
             SessionCalls(resumed_id or self._identifier(nonce, key), settings.api_version),

@@ -121,17 +121,22 @@ class SessionRunner:
 
     def end(self, conversation: Key) -> None:
         """End a conversation's session, once nobody runs code in it; the next run has a new one."""
-        talk = self._ended(conversation)
+        closings = self._closings
+        talk = self._conversations.to_end(conversation)
         if talk is not None:
             with talk.turns.taken():
-                self._give_back([talk])
+                if self._ended(talk, closings):
+                    self._give_back([talk])
 
     async def aend(self, conversation: Key) -> None:
-        """Do what `end` does, without holding up the event loop."""
-        talk = self._ended(conversation)
+        """Do what `end` does, without holding up the event loop; whoever stops waiting for its turn ends nothing."""
+        closings = self._closings
+        talk = self._conversations.to_end(conversation)
         if talk is not None:
             async with talk.turns.taken_async():
-                await asyncio.to_thread(self._give_back, [talk])
+                if self._ended(talk, closings):
+                    # In a thread, which goes on when nobody waits any more.
+                    await asyncio.to_thread(self._give_back, [talk])
 
     def close(self) -> None:
         """End the sessions that are this object's own, close connections, stop the pool, remove temporary files.
@@ -161,16 +166,20 @@ class SessionRunner:
         await asyncio.to_thread(self.close)
 
     def _remembering(self, result: T, conversation: Key) -> T:
-        if conversation == OWN and isinstance(result, (Run, Artifact)):
+        if conversation is OWN and isinstance(result, (Run, Artifact)):
             with self._state:
                 self._saved.extend(result.artifacts if isinstance(result, Run) else [result])
         return result
 
-    def _ended(self, conversation: Key) -> Conversation | None:
+    def _ended(self, talk: Conversation, closings: int) -> bool:
+        """Forget a conversation, and tell whether nobody did before."""
         with self._state:
-            if conversation == OWN:
+            if talk.is_over or self._closings != closings:
+                return False
+            if talk.key is OWN:
                 self._resumed_id = None
-            return self._conversations.end(conversation)
+            self._conversations.end(talk)
+            return True
 
     def _give_back(self, talks: Sequence[Conversation]) -> None:
         if any(talk.session.was_used for talk in talks):
@@ -209,9 +218,8 @@ class SessionRunner:
                     continue
                 connection = self._connected()
                 with ExitStack() as taken:
-                    for idle in self._conversations.end_idle(taken):
-                        with suppress(AcaNodeError):
-                            connection.client.perform(idle.given_back())
+                    if idle := self._conversations.end_idle(taken):
+                        _give_back(connection, idle)
                 try:
                     yield connection, talk
                 finally:
@@ -229,10 +237,8 @@ class SessionRunner:
                     continue
                 connection = await self._aconnected()
                 with ExitStack() as taken:
-                    for idle in self._conversations.end_idle(taken):
-                        client = await connection.client_of_running_loop()
-                        with suppress(AcaNodeError):
-                            await client.perform(idle.given_back())
+                    if idle := self._conversations.end_idle(taken):
+                        await asyncio.to_thread(_give_back, connection, idle)
                 try:
                     yield connection, talk
                 finally:

@@ -207,6 +207,27 @@ async def test_ending_waits_for_the_run_and_whoever_comes_later_has_a_new_sessio
     assert (await later).value == "undefined"
 
 
+@pytest.mark.parametrize("is_cancelled", [True, False])
+async def test_ending_that_is_cancelled_leaves_no_session_behind(pool: LocalPool, is_cancelled: bool) -> None:
+    before = sessions(pool)
+    async with NodeSessionsCodeExecutor(pool.endpoint, token=pool.token) as executor:
+        await executor.aexecute("var me = 1", thread_id="a")
+        slow = "await new Promise(resolve => setTimeout(resolve, 200))"
+        running = asyncio.ensure_future(executor.aexecute(slow, thread_id="a"))
+        await asyncio.sleep(0.05)
+        ending = asyncio.ensure_future(executor.aclose("a"))
+        await asyncio.sleep(0.05)
+        if is_cancelled:
+            with pytest.raises(ConfigurationError, match="asynchronous"):
+                executor.close("a")
+            ending.cancel()
+        await asyncio.wait([running, ending])
+        assert (await executor.aexecute("typeof me", thread_id="a")).value == (
+            "number" if is_cancelled else "undefined"
+        )
+    assert sessions(pool) == before
+
+
 def test_an_idle_conversation_gives_its_session_back_and_is_told(pool: LocalPool) -> None:
     before = sessions(pool)
     with NodeSessionsCodeExecutor(pool.endpoint, token=pool.token, idle_seconds=0.3) as executor:
