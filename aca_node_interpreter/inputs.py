@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +16,8 @@ from .previews import preview
 
 # Of bytes that are larger, nothing is written to the disk only to say what they hold.
 _PREVIEWED_BYTES = 8 * 1024 * 1024
+# Seconds for the previews of a directory's files: of thousands, a description names the first few only.
+_PREVIEWS_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -70,14 +73,21 @@ def inputs_of(source: Any, name: str | None, directory: str | None) -> list[Inpu
 
 
 def _files_in(top: Path, where: str) -> Iterator[Input]:
-    for folder, folders, names in os.walk(top):
+    previews_end = time.monotonic() + _PREVIEWS_SECONDS
+    for folder, folders, names in os.walk(top, onerror=_passed_on):
         folders[:] = sorted(each for each in folders if not each.startswith(".") and each != "node_modules")
         below = Path(folder).relative_to(top).as_posix()
         directory = "/".join(part for part in (where, "" if below == "." else below) if part)
         for each in sorted(names):
             path = Path(folder, each)
             if not each.startswith(".") and path.is_file() and not path.is_symlink():
-                yield Input(each, directory, path, preview(path, each))
+                yield Input(each, directory, path, preview(path, each) if time.monotonic() < previews_end else "")
+
+
+def _passed_on(error: OSError) -> None:
+    """Raise what keeps a directory from being read, unless it is that it has gone meanwhile."""
+    if not isinstance(error, FileNotFoundError):
+        raise error
 
 
 def _csv_of(table: Any) -> bytes | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -79,6 +80,37 @@ async def test_a_directory_keeps_its_shape(executor: NodeSessionsCodeExecutor, t
     ]
     run = await executor.aexecute("fs.readFileSync('/mnt/data/more/of/sub/deep/c.txt', 'utf8')")
     assert (run.value, run.artifacts) == ("sub/deep/c.txt", ())
+
+
+def test_a_directory_that_can_not_be_read_is_an_error(
+    executor: NodeSessionsCodeExecutor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "in" / "sub").mkdir(parents=True)
+    (tmp_path / "in" / "a.txt").write_text("a")
+    errors = {"sub": PermissionError(13, "Permission denied")}
+    scan = os.scandir
+
+    def scanned(path: str) -> Any:
+        if Path(path).name in errors:
+            raise errors[Path(path).name]
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", scanned)
+    with pytest.raises(PermissionError):
+        executor.upload(tmp_path / "in")
+    # It was there when the directory above was read.
+    errors["sub"] = FileNotFoundError(2, "No such file or directory")
+    assert [each.path for each in executor.upload(tmp_path / "in")] == ["a.txt"]
+
+
+def test_previews_of_a_directory_take_a_moment_only(
+    executor: NodeSessionsCodeExecutor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("aca_node_interpreter.inputs._PREVIEWS_SECONDS", 0)
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.csv").write_text("a,b\n1,2\n")
+    executor.upload(tmp_path / "in")
+    assert executor.describe_files().endswith("- a.csv (8 bytes)")
 
 
 def test_many_go_side_by_side_and_some_may_fail(executor: NodeSessionsCodeExecutor, tmp_path: Path) -> None:
