@@ -1,15 +1,16 @@
 """Parallel tool calls of one message run in the message's order, also where a graph starts a thread for each.
 
-A graph gives a tool its state, and the message is in there. Only threads need this: on an event loop calls arrive in
-order.
+A graph gives a tool its state, and the message is in there. On an event loop calls arrive in order, too, unless
+callback handlers hold some of them up.
 """
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from functools import cache
 from typing import Annotated, Any, TypeAlias
@@ -19,6 +20,8 @@ from pydantic import BaseModel, Field, create_model
 
 # Seconds for calls before this one to arrive. Some never do, such as those that a person refused.
 _SETTLE = 0.25
+# Seconds between looks whether they have, on an event loop.
+_LOOK = 0.005
 # Calls that are kept track of.
 _REMEMBERED = 500
 
@@ -57,6 +60,22 @@ class CallOrder:
                 self._changed.wait_for(lambda: all(each in self._is_over for each in place.earlier), _SETTLE)
                 arrived = [each for each in place.earlier if each in self._is_over]
                 self._changed.wait_for(lambda: all(self._is_over.get(each, True) for each in arrived))
+            yield
+        finally:
+            self._note(place.call, is_over=True)
+
+    @asynccontextmanager
+    async def in_order_async(self, place: Place | None) -> AsyncIterator[None]:
+        """Wait until the earlier calls have arrived: whoever then takes a turn at once comes after them."""
+        if place is None:
+            yield
+            return
+        for _ in range(int(_SETTLE / _LOOK)):
+            if all(each in self._is_over for each in place.earlier):
+                break
+            await asyncio.sleep(_LOOK)
+        self._note(place.call, is_over=False)
+        try:
             yield
         finally:
             self._note(place.call, is_over=True)

@@ -322,7 +322,7 @@ class NodeSessionsCodeExecutor(BaseTool, CodeExecutor, Component[NodeSessionsCon
         run_manager: AsyncCallbackManagerForToolRun | None = None,
     ) -> tuple[Content, ToolArtifact]:
         try:
-            run = await self.aperform(self._call(code, config), config)
+            run = await self.aperform(self._call(code, config), config, runtime)
         except AcaNodeError as error:
             raise ToolException(str(error)) from error
         return await asyncio.to_thread(self._content_and_artifact, run)
@@ -336,9 +336,11 @@ class NodeSessionsCodeExecutor(BaseTool, CodeExecutor, Component[NodeSessionsCon
         after = self._order.in_order(place_of(runtime, conversation, self.name))
         return self._runner.perform(flow_of, conversation, after=after)
 
-    async def aperform(self, flow_of: Callable[[Session], Flow[T]], config: RunnableConfig) -> T:
-        """Do what `perform` does, without holding up the event loop, on which calls arrive in order."""
-        return await self._runner.aperform(flow_of, self.conversation_of(config))
+    async def aperform(self, flow_of: Callable[[Session], Flow[T]], config: RunnableConfig, runtime: Any = None) -> T:
+        """Do what `perform` does, without holding up the event loop."""
+        conversation = self.conversation_of(config)
+        async with self._order.in_order_async(place_of(runtime, conversation, self.name)):
+            return await self._runner.aperform(flow_of, conversation)
 
     def _call(self, code: str, config: RunnableConfig) -> Callable[[Session], Flow[Run]]:
         """Return what a tool call is to do."""

@@ -101,7 +101,7 @@ class UploadFile(_SessionTool):
         run_manager: AsyncCallbackManagerForToolRun | None = None,
     ) -> str:
         with _told():
-            return await self.executor.aperform(partial(_uploaded, self._allowed, path), config)
+            return await self.executor.aperform(partial(_uploaded, self._allowed, path), config, runtime)
 
 
 class Nothing(BaseModel):
@@ -128,7 +128,7 @@ class ListFiles(_SessionTool):
         self, config: RunnableConfig, runtime: Runtime = None, run_manager: AsyncCallbackManagerForToolRun | None = None
     ) -> str:
         with _told():
-            return await self.executor.aperform(Session.described, config)
+            return await self.executor.aperform(Session.described, config, runtime)
 
 
 class RemotePath(BaseModel):
@@ -169,7 +169,7 @@ class DownloadFile(_SessionTool):
         run_manager: AsyncCallbackManagerForToolRun | None = None,
     ) -> tuple[Content, FilesArtifact]:
         with _told():
-            artifact = await self.executor.aperform(self._fetched(path), config)
+            artifact = await self.executor.aperform(self._fetched(path), config, runtime)
         return await asyncio.to_thread(self._content_and_artifact, artifact)
 
     def _fetched(self, path: str) -> Callable[[Session], Flow[Artifact]]:

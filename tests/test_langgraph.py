@@ -114,6 +114,17 @@ async def test_parallel_calls_on_one_thread_run_in_the_messages_order(
         ]
 
 
+async def test_a_handler_that_holds_up_the_first_calls_does_not_change_the_order(
+    executor: NodeSessionsCodeExecutor,
+) -> None:
+    class Slow(BaseCallbackHandler):
+        def on_tool_start(self, serialized: dict[str, Any], input_str: str, **kwargs: Any) -> None:
+            time.sleep(0.1 if "push(0)" in input_str else 0)
+
+    state = await tool_node(executor).ainvoke(parallel_pushes(), {**thread("held up"), "callbacks": [Slow()]})
+    assert state["messages"][-1].artifact["value"] == "0 1 2 3 4 5 6 7"
+
+
 def test_parallel_calls_of_an_agent_run_in_order_too(executor: NodeSessionsCodeExecutor) -> None:
     script: list[Any] = []
     for _ in range(3):
@@ -179,6 +190,14 @@ def test_the_place_of_a_call_is_among_those_of_its_tool_that_are_not_answered() 
         assert place_of(unknown, "t", "node_interpreter") is None
     alone = SimpleNamespace(tool_call_id="a", state=[message_of("a")])
     assert place_of(alone, "t", "node_interpreter") is None
+
+
+async def test_on_an_event_loop_a_call_that_never_arrives_holds_up_the_next_for_a_moment_only() -> None:
+    order, begun = CallOrder(), time.monotonic()
+    for number in (1, 2):
+        async with order.in_order_async(Place(("", "m", str(number)), (("", "m", "0"),) if number == 1 else ())):
+            pass
+    assert 0.2 < time.monotonic() - begun < 2
 
 
 def test_a_call_that_never_arrives_holds_up_the_next_for_a_moment_only() -> None:
