@@ -33,8 +33,8 @@ class NodeSessionsToolkit(BaseToolkit):
 
     Args:
         executor: runs the code; who made it closes it.
-        allowed_paths: the files on this machine, and directories with all that lies in them, that a model may upload.
-            Without any there is no tool for uploads.
+        allowed_paths: the files on this machine, and directories with all that lies in them but what is hidden there,
+            that a model may upload. Without any there is no tool for uploads.
     """
 
     executor: NodeSessionsCodeExecutor

@@ -56,8 +56,8 @@ class NodeWorkbench(Workbench, Component[NodeWorkbenchConfig]):
         executor: what runs the code; `stop` stops it, too.
         return_images: whether results carry the pictures that a run made, the last few. `AssistantAgent` drops them;
             with `model_context()` as its `model_context` its model sees them.
-        allowed_paths: files, and directories with all that lies in them, that the model may upload. Without any, there
-            is no tool to upload.
+        allowed_paths: files, and directories with all that lies in them but what is hidden there, that the model may
+            upload. Without any, there is no tool to upload.
         thread_id: a conversation of the executor, which has a session of its own. With the executor's `session_secret`,
             a workbench that loads this one's state goes on in the same session. Without it, the session is the one of
             the executor itself.
