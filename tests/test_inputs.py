@@ -87,7 +87,7 @@ def test_a_directory_that_can_not_be_read_is_an_error(
 ) -> None:
     (tmp_path / "in" / "sub").mkdir(parents=True)
     (tmp_path / "in" / "a.txt").write_text("a")
-    errors = {"sub": PermissionError(13, "Permission denied")}
+    errors: dict[str, OSError] = {"sub": PermissionError(13, "Permission denied")}
     scan = os.scandir
 
     def scanned(path: str) -> Any:
