@@ -22,19 +22,19 @@ from typing_extensions import Self
 
 from . import prompts
 from .artifacts import Artifact
-from .call_order import CallOrder, Runtime, place_of, with_runtime
 from .conversations import OWN, Key
 from .errors import AcaNodeError, ConfigurationError
 from .flow import Compute, Flow
+from .langchain.call_order import CallOrder, Runtime, place_of, with_runtime
+from .langchain.repeated_calls import RepeatedCalls, key_of, made_by
+from .langchain.results import Content, ToolArtifact, artifact_of, content_of, slim
 from .models import RemoteFile
 from .operations import CURRENT_API
 from .packages import checked
-from .repeated_calls import RepeatedCalls, key_of, made_by
 from .runner import SessionRunner
 from .runs import Limits, Run
 from .session import Session
 from .settings import Settings
-from .tool_results import Content, ToolArtifact, artifact_of, content_of, slim
 
 T = TypeVar("T")
 
@@ -376,8 +376,8 @@ class NodeSessionsCodeExecutor(BaseTool, CodeExecutor, Component[NodeSessionsCon
         """Put files into the session's `/mnt/data`, before or between runs.
 
         Args:
-            source: a path, bytes, an open binary file, a data frame (pandas or polars, as CSV without its index), or a
-                directory with all that lies in it, except links, `node_modules` and what is hidden.
+            source: a path, bytes, an open binary file, a data frame (pandas or polars, as CSV; an index that has a name
+                comes along), or a directory with all that lies in it, except links, `node_modules` and what is hidden.
             name: what to call it there; needed for bytes.
             path: the directory below `/mnt/data`.
             thread_id: the conversation.

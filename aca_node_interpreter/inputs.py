@@ -91,9 +91,11 @@ def _passed_on(error: OSError) -> None:
 
 
 def _csv_of(table: Any) -> bytes | None:
-    """Return a data frame as CSV, without the numbers of its rows; `None` where it is none."""
+    """Return a data frame as CSV, without mere numbers of its rows; `None` where it is none."""
     if hasattr(table, "to_csv") and hasattr(table, "columns"):
-        return str(table.to_csv(index=False)).encode()
+        # Rows that have names, as after grouping, keep them.
+        names = getattr(getattr(table, "index", None), "names", ())
+        return str(table.to_csv(index=any(name is not None for name in names))).encode()
     if hasattr(table, "write_csv") and hasattr(table, "columns"):
         return str(table.write_csv()).encode()
     return None

@@ -37,6 +37,17 @@ class Frame:
         return "a,b\n1,x\n"
 
 
+class GroupedFrame(Frame):
+    """What pandas gives after grouping: rows with names."""
+
+    class index:  # noqa: N801  # as pandas calls it
+        names = ("region",)
+
+    def to_csv(self, *, index: bool) -> str:
+        assert index
+        return "region,a\nnorth,1\n"
+
+
 class PolarsFrame:
     """What polars gives."""
 
@@ -53,6 +64,7 @@ class PolarsFrame:
         (io.BytesIO(b"stream"), "s.txt", "s.txt", "stream"),
         (Frame(), None, "data.csv", "a,b\n1,x\n"),
         (Frame(), "sales.csv", "sales.csv", "a,b\n1,x\n"),
+        (GroupedFrame(), None, "data.csv", "region,a\nnorth,1\n"),
         (PolarsFrame(), None, "data.csv", "a\n1\n"),
     ],
 )

@@ -16,10 +16,10 @@ from langchain_openai import ChatOpenAI
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
 from aca_node_interpreter import LocalPool, NodeSessionsCodeExecutor
+from aca_node_interpreter.langchain.results import artifact_of, slim
 from aca_node_interpreter.models import Execution, Status
 from aca_node_interpreter.runs import Run
 from aca_node_interpreter.testing import Call, Say, ScriptedModel
-from aca_node_interpreter.tool_results import artifact_of, slim
 from tests.testing.test_frameworks import langchain_model
 
 PNG = base64.b64decode(

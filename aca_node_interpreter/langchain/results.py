@@ -15,9 +15,9 @@ from typing import Any, TypeAlias
 from langchain_core.messages.content import ImageContentBlock, TextContentBlock, create_image_block, create_text_block
 from typing_extensions import TypedDict
 
-from .artifacts import Artifact
-from .models import Execution
-from .runs import Run
+from aca_node_interpreter.artifacts import Artifact
+from aca_node_interpreter.models import Execution
+from aca_node_interpreter.runs import Run
 
 # Not in quotes: LangChain resolves the annotations of a tool's methods, in the tool's module.
 Content: TypeAlias = str | list[TextContentBlock | ImageContentBlock]

@@ -23,7 +23,7 @@ from langgraph.types import Command
 from pydantic import SecretStr
 
 from aca_node_interpreter import LocalPool, NodeSessionsCodeExecutor
-from aca_node_interpreter.call_order import CallOrder, Place, place_of
+from aca_node_interpreter.langchain.call_order import CallOrder, Place, place_of
 from aca_node_interpreter.testing import Call, Say, ScriptedModel, Turn
 
 PUSH = "(globalThis.order ??= []).push({n}); order.join(' ')"

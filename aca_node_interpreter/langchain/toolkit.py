@@ -14,15 +14,16 @@ from langchain_core.runnables import RunnableConfig
 from langchain_core.tools import BaseTool, BaseToolkit, ToolException
 from pydantic import BaseModel, Field, PrivateAttr
 
-from .artifacts import Artifact, ArtifactDirectory
+from aca_node_interpreter.artifacts import Artifact, ArtifactDirectory
+from aca_node_interpreter.errors import AcaNodeError
+from aca_node_interpreter.executor import NodeSessionsCodeExecutor
+from aca_node_interpreter.flow import Compute, Flow
+from aca_node_interpreter.inputs import AllowedPaths
+from aca_node_interpreter.runs import reason
+from aca_node_interpreter.session import Session
+
 from .call_order import Runtime, with_runtime
-from .errors import AcaNodeError
-from .executor import NodeSessionsCodeExecutor
-from .flow import Compute, Flow
-from .inputs import AllowedPaths
-from .runs import reason
-from .session import Session
-from .tool_results import Content, FilesArtifact, content_of, saved_file
+from .results import Content, FilesArtifact, content_of, saved_file
 
 
 class NodeSessionsToolkit(BaseToolkit):

@@ -28,7 +28,7 @@ from aca_node_interpreter.langchain import NodeSessionsToolkit
 from aca_node_interpreter.session import Session
 from aca_node_interpreter.testing import Call, Say, ScriptedModel, Turn
 from tests.http_server import Response, serve
-from tests.test_tool_results import PNG
+from tests.langchain.test_results import PNG
 
 NAMES = ["node_interpreter", *(f"node_interpreter_{what}" for what in ("upload_file", "list_files", "download_file"))]
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
-from .errors import (
+from aca_node_interpreter.errors import (
     AcaNodeError,
     ConfigurationError,
     LocalPoolError,
@@ -22,9 +22,9 @@ from .errors import (
     ServiceError,
     ServiceUnreachableError,
 )
-from .flow import Flow
-from .runs import Run
-from .session import Session
+from aca_node_interpreter.flow import Flow
+from aca_node_interpreter.runs import Run
+from aca_node_interpreter.session import Session
 
 # Calls that are remembered; each with what the model read.
 _REMEMBERED = 500
