@@ -342,6 +342,10 @@ class NodeSessionsCodeExecutor(BaseTool, CodeExecutor, Component[NodeSessionsCon
         async with self._order.in_order_async(place_of(runtime, conversation, self.name)):
             return await self._runner.aperform(flow_of, conversation)
 
+    def fetched(self, path: str) -> Callable[[Session], Flow[Artifact]]:
+        """Return what brings back a file of a session's `/mnt/data`, for `perform`."""
+        return self._runner.fetch(path)
+
     def _call(self, code: str, config: RunnableConfig) -> Callable[[Session], Flow[Run]]:
         """Return what a tool call is to do."""
         run = self._runner.run(code)
@@ -417,11 +421,11 @@ class NodeSessionsCodeExecutor(BaseTool, CodeExecutor, Component[NodeSessionsCon
         Raises:
             NotFoundError: there is none.
         """
-        return self._runner.perform(self._runner.fetch(path), _key(thread_id))
+        return self._runner.perform(self.fetched(path), _key(thread_id))
 
     async def adownload(self, path: str, *, thread_id: str | None = None) -> Artifact:
         """Do what `download` does, without holding up the event loop."""
-        return await self._runner.aperform(self._runner.fetch(path), _key(thread_id))
+        return await self._runner.aperform(self.fetched(path), _key(thread_id))
 
     def close(self, thread_id: str | None = None) -> None:
         """Do what `stop` does, for programs without an event loop; or end one conversation and its session only."""

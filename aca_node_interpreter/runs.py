@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from . import output
 from .artifacts import Artifact, ArtifactDirectory, media_type
+from .errors import AcaNodeError
 from .models import Execution, Image, Status
 from .previews import preview
 
@@ -163,4 +164,7 @@ def reason(error: Exception) -> str:
     """Say what went wrong with a file, without the local paths that an `OSError` may hold."""
     if isinstance(error, Base64Error):
         return "it is not base64"
+    # Ours say it themselves; one of them is an `OSError`, too.
+    if isinstance(error, AcaNodeError):
+        return str(error)
     return (error.strerror or type(error).__name__) if isinstance(error, OSError) else str(error)

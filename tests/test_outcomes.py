@@ -7,9 +7,11 @@ import re
 import pytest
 
 from aca_node_interpreter import NodeSessionsCodeExecutor
+from aca_node_interpreter.errors import ResponseTimeoutError
 from aca_node_interpreter.javascript.envelope import Envelope, Late
 from aca_node_interpreter.managed import Answered
 from aca_node_interpreter.outcomes import outcome_of
+from aca_node_interpreter.runs import reason
 from tests.engine import Engine
 
 # What was printed, and what a model reads of it.
@@ -80,3 +82,8 @@ def test_what_is_displayed_as_text_is_read(engine: Engine) -> None:
         run = executor.execute("console.log('a'); $$.text('b'); $$.json({ c: 1 }); $$.html('<p>'); 'd'")
         assert run.text.splitlines()[:4] == ["a", "b", '{"c": 1}', "=> 'd'"]
         assert executor.execute("$$.text('only')").execution.result == "only"
+
+
+def test_reasons_are_those_of_the_error_and_name_no_path() -> None:
+    assert reason(ResponseTimeoutError("No answer came.", ran=None)) == "No answer came."
+    assert reason(FileNotFoundError(2, "No such file or directory", "/home/ada/secret")) == "No such file or directory"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -14,7 +14,7 @@ from langchain_core.runnables import RunnableConfig
 from langchain_core.tools import BaseTool, BaseToolkit, ToolException
 from pydantic import BaseModel, Field, PrivateAttr
 
-from aca_node_interpreter.artifacts import Artifact, ArtifactDirectory
+from aca_node_interpreter.artifacts import Artifact
 from aca_node_interpreter.errors import AcaNodeError
 from aca_node_interpreter.executor import NodeSessionsCodeExecutor
 from aca_node_interpreter.flow import Compute, Flow
@@ -159,7 +159,7 @@ class DownloadFile(_SessionTool):
         run_manager: CallbackManagerForToolRun | None = None,
     ) -> tuple[Content, FilesArtifact]:
         with _told():
-            artifact = self.executor.perform(self._fetched(path), config, runtime)
+            artifact = self.executor.perform(self.executor.fetched(path), config, runtime)
         return self._content_and_artifact(artifact)
 
     async def _arun(
@@ -170,12 +170,8 @@ class DownloadFile(_SessionTool):
         run_manager: AsyncCallbackManagerForToolRun | None = None,
     ) -> tuple[Content, FilesArtifact]:
         with _told():
-            artifact = await self.executor.aperform(self._fetched(path), config, runtime)
+            artifact = await self.executor.aperform(self.executor.fetched(path), config, runtime)
         return await asyncio.to_thread(self._content_and_artifact, artifact)
-
-    def _fetched(self, path: str) -> Callable[[Session], Flow[Artifact]]:
-        saved_in = ArtifactDirectory(self.executor.artifacts_path, max_bytes=self.executor.max_artifact_bytes)
-        return lambda session: session.fetch(path, saved_in)
 
     def _content_and_artifact(self, artifact: Artifact) -> tuple[Content, FilesArtifact]:
         picture = artifact.picture() if self.executor.return_images else None

@@ -72,7 +72,8 @@ CELLS: dict[str, list[tuple[str, str | None]]] = {
     ],
     "a value that comments follow": [
         ("let n = 0; const up = () => ++n", ""),
-        ("let n = 5\nup(); n /* the\n last */", "=> 6"),
+        ("let n = 5\nup(); n /* the\n last */\n", "=> 6"),
+        ("let n = 6\nn /* last */\n", "=> 6"),
         ("let n = 7; n // last", "=> 7"),
         ("let n = 8\nif (n) { n } /* last */ // of all", "=> 8"),
     ],
