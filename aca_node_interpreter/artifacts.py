@@ -105,8 +105,8 @@ class IncomingArtifact:
     ) -> None:
         if self._file is not None:
             self._file.close()
-            if kind is not None:
-                Path(self._file.name).unlink(missing_ok=True)
+        if kind is not None:
+            self.discard()
 
     def write(self, chunk: bytes) -> int:
         """Take bytes.
@@ -122,6 +122,11 @@ class IncomingArtifact:
         self._hash.update(chunk)
         self._size += len(chunk)
         return self._file.write(chunk)
+
+    def discard(self) -> None:
+        """Remove what arrived."""
+        if self._file is not None:
+            Path(self._file.name).unlink(missing_ok=True)
 
     def finished(self) -> Artifact:
         """Return the artifact that arrived."""

@@ -5,25 +5,26 @@ Both have the same methods; a test keeps them in step.
 
 from __future__ import annotations
 
-import asyncio
+import math
 import os
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import aclosing
-from itertools import count
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import aclosing, asynccontextmanager, contextmanager
+from dataclasses import replace
 from types import TracebackType
 from typing import Any, TypeVar, cast
 
+import anyio
+import anyio.to_thread
 import httpx
 from typing_extensions import Self
 
-from . import transport
+from . import transport, turns
 from .auth import BearerAuth, Credential, TokenProvider, TokenSource, checked_token
 from .endpoint import Endpoint, new_identifier
 from .errors import AcaNodeError, ConfigurationError, ServiceUnreachableError
-from .flow import Batch, Compute, Download, Flow, Send, Sleep, Step, until_finished
-from .local_files import FileSource, FileTarget, Sink, opened, opened_target
+from .flow import Await, Batch, Compute, Download, Flow, Send, Sleep, Step, until_finished
+from .local_files import BoundedBuffer, FileSource, FileTarget, Sink, opened, opened_target
 from .models import Execution, PoolMetadata, RemoteFile, SessionInfo
 from .operations import (
     CURRENT_API,
@@ -35,6 +36,9 @@ from .operations import (
     SessionCalls,
     all_pages,
 )
+from .patience import IMPATIENT, Patience
+from .side_by_side import side_by_side
+from .transfer import Transfer
 
 T = TypeVar("T")
 
@@ -235,13 +239,17 @@ class SessionPoolClient(_SessionPoolClient):
         """Return what runs in the pool."""
         return self._send(self._calls.get_metadata())
 
-    def perform(self, flow: Flow[T]) -> T:
-        """Run a flow (see `aca_node_interpreter.flow`) to its end and return its result."""
+    def perform(self, flow: Flow[T], patience: Patience = IMPATIENT) -> T:
+        """Run a flow (see `aca_node_interpreter.flow`) to its end and return its result.
+
+        Raises:
+            DeadlineExceededError: the deadline was over before the flow was, and it had no other answer to that.
+        """
         try:
             step = next(flow)
             while True:
                 try:
-                    outcome = self._take(step)
+                    outcome = self._take(step, patience)
                 except AcaNodeError as error:
                     step = flow.throw(error)
                 else:
@@ -252,72 +260,96 @@ class SessionPoolClient(_SessionPoolClient):
         finally:
             flow.close()  # now, not when it is collected: it may have to put something right
 
-    def _take(self, step: Step) -> Any:
+    def _take(self, step: Step, patience: Patience) -> Any:
         if isinstance(step, Sleep):
-            return time.sleep(step.seconds)
+            return time.sleep(min(step.seconds, patience.deadline.left()))
+        if isinstance(step, Await):
+            return turns.wait_for(step.done, min(step.seconds, patience.deadline.left()))
         if isinstance(step, Compute):
             return step.work()
         if isinstance(step, Download):
             with step.to as sink:
-                return self._stream(step.operation, sink)
+                return self._stream(step.operation, sink, patience)
         if isinstance(step, Send):
             with step.source as upload:
-                return self._send(step.operation(upload))
+                return self._send(step.operation(upload), patience)
         if isinstance(step, Batch):
-            with ThreadPoolExecutor(_SIDE_BY_SIDE) as threads:
-                return list(threads.map(lambda each: self._try(each, step.on_done), step.steps))
-        return self._send(step)
+            # Those that have begun are to end when an interrupt ends this.
+            part = replace(patience, deadline=patience.deadline.part())
+            try:
+                return side_by_side(lambda each: self._try(each, step.on_done, part), step.steps, _SIDE_BY_SIDE)
+            finally:
+                part.deadline.end()
+        return self._send(step, patience)
 
-    def _try(self, step: Step, on_done: Callable[[], object]) -> Any:
+    def _try(self, step: Step, on_done: Callable[[], object], patience: Patience) -> Any:
         try:
-            return self._take(step)
+            return self._take(step, patience)
         except (AcaNodeError, OSError) as error:
             return error
         finally:
             on_done()
 
-    def _send(self, operation: Operation[T]) -> T:
-        def once() -> transport.Outcome:
+    def _send(self, operation: Operation[T], patience: Patience = IMPATIENT) -> T:
+        def once() -> Reply:
+            with self._answering(operation, patience) as response:
+                return self._whole(response, operation, patience)
+
+        return operation.finish(self._answer(operation, once, patience))
+
+    def _stream(self, operation: Operation[bytes], sink: Sink, patience: Patience = IMPATIENT) -> int:
+        transfer = Transfer(sink)
+
+        def once() -> Reply:
+            with self._answering(operation, patience, **transfer.headers) as response:
+                if not response.is_success:
+                    return self._whole(response, operation, patience)
+                transfer.begin(response.status_code, response.headers)
+                for chunk in response.iter_bytes():
+                    transport.check_deadline(operation, patience.deadline)
+                    transfer.write(chunk)
+                transfer.end()
+                return Reply(response.status_code, response.headers, b"")
+
+        operation.finish(self._answer(operation, once, patience, lambda: transfer.size))
+        return transfer.size
+
+    @contextmanager
+    def _answering(self, operation: Operation[Any], patience: Patience, **headers: str) -> Iterator[httpx.Response]:
+        """Send, and give the answer, whose body is still to be read."""
+        request = transport.request(self._endpoint, operation, patience.deadline, **headers)
+        with transport.translated(operation, patience.deadline), self._http.stream(**request) as response:
+            transport.check_encoding(response)
+            yield response
+
+    def _whole(self, response: httpx.Response, operation: Operation[Any], patience: Patience) -> Reply:
+        body = BoundedBuffer(transport.most_bytes(response, operation))
+        for chunk in response.iter_bytes():
+            transport.check_deadline(operation, patience.deadline)
+            body.write(chunk)
+        return Reply(response.status_code, response.headers, body.content)
+
+    def _answer(
+        self,
+        operation: Operation[Any],
+        once: Callable[[], Reply],
+        patience: Patience,
+        progress: Callable[[], int] = int,
+    ) -> Reply:
+        """Send, again where that is harmless, and return the answer; `progress` counts what arrived."""
+        transport.check_deadline(operation, patience.deadline, was_sent=False)
+        retries = transport.Retries(operation, patience)
+        while True:
+            before = progress()
+            outcome: transport.Outcome
             try:
-                with transport.translated(operation):
-                    return transport.reply_of(self._http.request(**transport.request(self._endpoint, operation)))
+                outcome = once()
             except ServiceUnreachableError as error:
-                return error
-
-        return operation.finish(self._answer(operation, once))
-
-    def _stream(self, operation: Operation[bytes], sink: Sink) -> int:
-        size = 0
-
-        def once() -> transport.Outcome:
-            nonlocal size
-            try:
-                with (
-                    transport.translated(operation),
-                    self._http.stream(**transport.request(self._endpoint, operation)) as response,
-                ):
-                    if response.is_success:
-                        for chunk in response.iter_bytes():
-                            size += sink.write(chunk)
-                        return Reply(response.status_code, response.headers, b"")
-                    response.read()
-                    return transport.reply_of(response)
-            except ServiceUnreachableError as error:
-                if size:  # what was written can't be taken back
-                    raise
-                return error
-
-        operation.finish(self._answer(operation, once))
-        return size
-
-    def _answer(self, operation: Operation[Any], once: Callable[[], transport.Outcome]) -> Reply:
-        """Send, again where that is harmless, and return the answer."""
-        for attempt in count():
-            outcome = once()
-            pause = transport.pause_before_retry(operation, attempt, outcome)
-            if pause is None:
+                outcome = error
+            waiting = retries.before_next(outcome, went_on=progress() > before)
+            if waiting is None:
                 break
-            time.sleep(pause)
+            self.perform(waiting, patience)
         if isinstance(outcome, ServiceUnreachableError):
             raise outcome
         return outcome
@@ -451,13 +483,17 @@ class AsyncSessionPoolClient(_SessionPoolClient):
         """Return what runs in the pool."""
         return await self._send(self._calls.get_metadata())
 
-    async def perform(self, flow: Flow[T]) -> T:
-        """Run a flow (see `aca_node_interpreter.flow`) to its end and return its result."""
+    async def perform(self, flow: Flow[T], patience: Patience = IMPATIENT) -> T:
+        """Run a flow (see `aca_node_interpreter.flow`) to its end and return its result.
+
+        Raises:
+            DeadlineExceededError: the deadline was over before the flow was, and it had no other answer to that.
+        """
         try:
             step = next(flow)
             while True:
                 try:
-                    outcome = await self._take(step)
+                    outcome = await self._take(step, patience)
                 except AcaNodeError as error:
                     step = flow.throw(error)
                 else:
@@ -468,76 +504,112 @@ class AsyncSessionPoolClient(_SessionPoolClient):
         finally:
             flow.close()  # now, not when it is collected: it may have to put something right
 
-    async def _take(self, step: Step) -> Any:
+    async def _take(self, step: Step, patience: Patience) -> Any:
         if isinstance(step, Sleep):
-            return await asyncio.sleep(step.seconds)
+            return await anyio.sleep(min(step.seconds, patience.deadline.left()))
+        if isinstance(step, Await):
+            return await turns.wait_for_async(step.done, min(step.seconds, patience.deadline.left()))
         if isinstance(step, Compute):
-            return await asyncio.to_thread(step.work)
+            # In a thread that goes on when nobody waits any more, so that a cancelled caller need not.
+            return await anyio.to_thread.run_sync(step.work, abandon_on_cancel=True)
         if isinstance(step, Download):
             with step.to as sink:
-                return await self._stream(step.operation, sink)
+                return await self._stream(step.operation, sink, patience)
         if isinstance(step, Send):
             with step.source as upload:
-                return await self._send(step.operation(upload))
+                return await self._send(step.operation(upload), patience)
         if isinstance(step, Batch):
-            gate = asyncio.Semaphore(_SIDE_BY_SIDE)
-            return await asyncio.gather(*(self._try(each, gate, step.on_done) for each in step.steps))
-        return await self._send(step)
+            return await self._batch(step, patience)
+        return await self._send(step, patience)
 
-    async def _try(self, step: Step, gate: asyncio.Semaphore, on_done: Callable[[], object]) -> Any:
-        async with gate:
-            try:
-                return await self._take(step)
-            except (AcaNodeError, OSError) as error:
-                return error
-            finally:
-                on_done()
+    async def _batch(self, batch: Batch, patience: Patience) -> list[Any]:
+        gate = anyio.Semaphore(_SIDE_BY_SIDE)
+        outcomes: list[Any] = [None] * len(batch.steps)
 
-    async def _send(self, operation: Operation[T]) -> T:
-        async def once() -> transport.Outcome:
-            try:
-                with transport.translated(operation):
-                    return transport.reply_of(await self._http.request(**transport.request(self._endpoint, operation)))
-            except ServiceUnreachableError as error:
-                return error
+        async def take(number: int, step: Step) -> None:
+            async with gate:
+                try:
+                    outcomes[number] = await self._take(step, patience)
+                except (AcaNodeError, OSError) as error:
+                    outcomes[number] = error
+                finally:
+                    batch.on_done()
 
-        reply = await self._answer(operation, once)
+        async with anyio.create_task_group() as group:
+            for number, step in enumerate(batch.steps):
+                group.start_soon(take, number, step)
+        return outcomes
+
+    async def _send(self, operation: Operation[T], patience: Patience = IMPATIENT) -> T:
+        async def once() -> Reply:
+            async with self._answering(operation, patience) as (response, chunks):
+                return await self._whole(response, chunks, operation)
+
+        reply = await self._answer(operation, once, patience)
         if len(reply.content) > _LARGE:
-            return await asyncio.to_thread(operation.finish, reply)
+            return await anyio.to_thread.run_sync(operation.finish, reply, abandon_on_cancel=True)
         return operation.finish(reply)
 
-    async def _stream(self, operation: Operation[bytes], sink: Sink) -> int:
-        size = 0
+    async def _stream(self, operation: Operation[bytes], sink: Sink, patience: Patience = IMPATIENT) -> int:
+        transfer = Transfer(sink)
 
-        async def once() -> transport.Outcome:
-            nonlocal size
+        async def once() -> Reply:
+            async with self._answering(operation, patience, **transfer.headers) as (response, chunks):
+                if not response.is_success:
+                    return await self._whole(response, chunks, operation)
+                transfer.begin(response.status_code, response.headers)
+                async for chunk in chunks:
+                    await anyio.to_thread.run_sync(transfer.write, chunk)
+                transfer.end()
+                return Reply(response.status_code, response.headers, b"")
+
+        operation.finish(await self._answer(operation, once, patience, lambda: transfer.size))
+        return transfer.size
+
+    @asynccontextmanager
+    async def _answering(
+        self, operation: Operation[Any], patience: Patience, **headers: str
+    ) -> AsyncIterator[tuple[httpx.Response, AsyncIterator[bytes]]]:
+        """Send, and give the answer and what its body comes in."""
+        request = transport.request(self._endpoint, operation, patience.deadline, **headers)
+        with transport.translated(operation, patience.deadline):
+            async with self._http.stream(**request) as response:
+                transport.check_encoding(response)
+                # Left to the garbage collector, the iterator would outlive a loop that ends now.
+                async with aclosing(cast("AsyncGenerator[bytes]", response.aiter_bytes())) as chunks:
+                    yield response, chunks
+
+    async def _whole(self, response: httpx.Response, chunks: AsyncIterator[bytes], operation: Operation[Any]) -> Reply:
+        body = BoundedBuffer(transport.most_bytes(response, operation))
+        async for chunk in chunks:
+            body.write(chunk)
+        return Reply(response.status_code, response.headers, body.content)
+
+    async def _answer(
+        self,
+        operation: Operation[Any],
+        once: Callable[[], Awaitable[Reply]],
+        patience: Patience,
+        progress: Callable[[], int] = int,
+    ) -> Reply:
+        """Send, again where that is harmless, and return the answer; `progress` counts what arrived."""
+        transport.check_deadline(operation, patience.deadline, was_sent=False)
+        retries = transport.Retries(operation, patience)
+        while True:
+            before = progress()
+            outcome: transport.Outcome
             try:
-                with transport.translated(operation):
-                    async with self._http.stream(**transport.request(self._endpoint, operation)) as response:
-                        if response.is_success:
-                            # Left to the garbage collector, the iterator would outlive a loop that ends now.
-                            async with aclosing(cast("AsyncGenerator[bytes]", response.aiter_bytes())) as chunks:
-                                async for chunk in chunks:
-                                    size += await asyncio.to_thread(sink.write, chunk)
-                            return Reply(response.status_code, response.headers, b"")
-                        await response.aread()
-                        return transport.reply_of(response)
+                # The timeouts of httpx are for one piece each.
+                with anyio.move_on_after(patience.deadline.sooner(math.inf)) as scope:
+                    outcome = await once()
+                if scope.cancelled_caught:
+                    outcome = transport.deadline_exceeded(operation, patience.deadline)
             except ServiceUnreachableError as error:
-                if size:  # what was written can't be taken back
-                    raise
-                return error
-
-        operation.finish(await self._answer(operation, once))
-        return size
-
-    async def _answer(self, operation: Operation[Any], once: Callable[[], Awaitable[transport.Outcome]]) -> Reply:
-        """Send, again where that is harmless, and return the answer."""
-        for attempt in count():
-            outcome = await once()
-            pause = transport.pause_before_retry(operation, attempt, outcome)
-            if pause is None:
+                outcome = error
+            waiting = retries.before_next(outcome, went_on=progress() > before)
+            if waiting is None:
                 break
-            await asyncio.sleep(pause)
+            await self.perform(waiting, patience)
         if isinstance(outcome, ServiceUnreachableError):
             raise outcome
         return outcome

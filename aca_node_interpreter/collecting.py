@@ -9,7 +9,7 @@ from .artifacts import Artifact, ArtifactDirectory, IncomingArtifact, printable
 from .errors import AcaNodeError
 from .flow import Batch, Download, Flow
 from .models import RemoteFile
-from .operations import SessionCalls
+from .operations import Operation, SessionCalls
 from .progress import Progress, no_progress
 from .runs import reason
 
@@ -43,14 +43,13 @@ def collect(
         wanted: the files.
         saved_in: where they go.
         most: how many at most.
-        hashes: sha256 by path, of those for which the session told it; what arrives otherwise is fetched again.
+        hashes: sha256 by path, of those for which the session told it.
         progress: shows how many have come.
     """
     collection = Collection()
     if len(wanted) > most:
         collection.problems.append(f"{len(wanted) - most} more files; a run brings back {most}")
-    steps: list[Download] = []
-    incoming: dict[str, IncomingArtifact] = {}
+    asked: dict[str, tuple[RemoteFile, Operation[bytes]]] = {}
     for file in wanted[:most]:
         try:
             operation = calls.download_file(file.name, path=file.directory or None)
@@ -61,24 +60,47 @@ def collect(
             limit = f"{saved_in.max_bytes:,}"
             collection.problems.append(f"{printable(file.path)}, {file.size:,} bytes; the limit is {limit}")
         else:
-            incoming[file.path] = IncomingArtifact(file.path, saved_in)
-            steps.append(Download(operation, incoming[file.path]))
-    collection.missing |= set(incoming)
+            asked[file.path] = file, operation
+    collection.missing |= set(asked)
+    hashes = hashes or {}
+    # What came otherwise than the session said is fetched once more: either may have been in between.
+    for is_last in (False, True):
+        asked = yield from _fetch(asked, saved_in, hashes, collection, progress, is_last=is_last)
+    return collection
+
+
+def _fetch(
+    asked: Mapping[str, tuple[RemoteFile, Operation[bytes]]],
+    saved_in: ArtifactDirectory,
+    hashes: Mapping[str, str],
+    collection: Collection,
+    progress: Progress,
+    *,
+    is_last: bool,
+) -> Flow[dict[str, tuple[RemoteFile, Operation[bytes]]]]:
+    """Fetch files, and return those that are to be fetched once more."""
+    incoming = {path: IncomingArtifact(path, saved_in) for path in asked}
     outcomes = []
-    if steps:
+    if asked:
+        steps = [Download(operation, incoming[path]) for path, (_, operation) in asked.items()]
         with progress("Downloading", len(steps)) as on_done:
             outcomes = yield Batch(steps, on_done)
-    hashes = hashes or {}
+    again = {}
     for (path, arrived), outcome in zip(incoming.items(), outcomes, strict=True):
         if isinstance(outcome, Exception):
             collection.problems.append(f"{printable(path)}: {reason(outcome)}")
             continue
         artifact = arrived.finished()
-        if hashes.get(path, artifact.sha256) != artifact.sha256:
+        is_as_told = (artifact.size, artifact.sha256) == (asked[path][0].size, hashes.get(path, artifact.sha256))
+        if not is_as_told and not is_last:
+            arrived.discard()
+            again[path] = asked[path]
+            continue
+        if not is_as_told:
             collection.problems.append(f"{printable(path)} changed while it was fetched; this is how it was then")
         collection.artifacts.append(artifact)
         collection.missing.remove(path)
-    return collection
+    return again
 
 
 def may_be_artifact(file: RemoteFile) -> bool:

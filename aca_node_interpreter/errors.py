@@ -8,6 +8,7 @@ Code that the model wrote and that failed is *not* here: it comes back as a norm
     ├── LocalPoolError                     the embedded pool can't start on this machine
     ├── ServiceUnreachableError            no answer: DNS, connect, TLS, a broken connection
     │   ├── ResponseTimeoutError (TimeoutError)
+    │   ├── DeadlineExceededError (TimeoutError)
     │   ├── ClientClosedError              the client was closed first
     │   └── SessionLostError               the session ended under the code
     ├── UploadError                        some of several files could not be uploaded
@@ -58,6 +59,10 @@ class ServiceUnreachableError(AcaNodeError):
 
 class ResponseTimeoutError(ServiceUnreachableError, TimeoutError):
     """The session pool was reached but did not answer in time."""
+
+
+class DeadlineExceededError(ServiceUnreachableError, TimeoutError):
+    """The time for all of a call was over: for waiting its turn, for a session, for the run and for its files."""
 
 
 class ClientClosedError(ServiceUnreachableError):

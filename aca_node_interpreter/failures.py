@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import quote
 
@@ -31,8 +33,8 @@ _ADVICE: dict[int, tuple[type[errors.ServiceError], str]] = {
     413: (errors.PayloadTooLargeError, "The session pool takes at most 128 MB in one file."),
     429: (
         errors.PoolFullError,
-        "All sessions of the pool are taken: delete sessions that are done, wait for their cooldown, or raise the "
-        "pool's maximum.",
+        "All sessions of the pool are taken: delete sessions that are done (an executor's `close(thread_id)`, or a "
+        "smaller `idle_seconds`), wait for their cooldown, or raise the pool's maximum.",
     ),
 }
 
@@ -48,8 +50,8 @@ def error_for(
         content: the body, in any of the shapes on record, or anything.
         hide: the query that was sent; its identifier never shows in the message.
     """
-    kind, advice = _ADVICE.get(status) or _advice_by_class(status)
     body = _body(content)
+    kind, advice = _ADVICE.get(429 if is_full(status, content) else status) or _advice_by_class(status)
     identifier = hide.get("identifier", "")
 
     def safe(text: object) -> str:
@@ -65,8 +67,13 @@ def error_for(
         status=status,
         code=code,
         trace_id=safe(body.get("traceid") or headers.get("x-ms-correlation-request-id")),
-        retry_after=_seconds(headers.get("retry-after")),
+        retry_after=seconds_in(headers.get("retry-after")),
     )
+
+
+def is_full(status: int, content: bytes) -> bool:
+    """Tell whether an answer means that the pool has no session left: 429 as recorded, or 404 as documented."""
+    return status == 429 or (status == 404 and _body(content).get("code") == "SessionsCountExceedsLimit")
 
 
 def _advice_by_class(status: int) -> tuple[type[errors.ServiceError], str]:
@@ -99,8 +106,11 @@ def _said(body: Mapping[str, Any]) -> str:
     return message if message[:1] != "<" else ""  # an HTML page tells nobody anything
 
 
-def _seconds(text: str | None) -> float | None:
+def seconds_in(text: str | None) -> float | None:
+    """Return what a `Retry-After` says, in seconds: a number of them, or a date (RFC 9110, section 10.2.3)."""
     try:
-        return max(0.0, float(text)) if text else None
-    except ValueError:
+        if not text or text.strip().isdecimal():
+            return float(text) if text else None
+        return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())
+    except (ValueError, OverflowError):
         return None

@@ -7,6 +7,7 @@ its result. It does no I/O itself.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import Future
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, TypeAlias, TypeVar
@@ -23,6 +24,14 @@ T = TypeVar("T")
 class Sleep:
     """Wait."""
 
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Await:
+    """Wait until somebody else has done something, or for so many seconds; the outcome is whether it was done."""
+
+    done: Future[None]
     seconds: float
 
 
@@ -59,7 +68,7 @@ class Compute:
     work: Callable[[], Any]
 
 
-Step: TypeAlias = "Operation[Any] | Sleep | Download | Send | Batch | Compute"
+Step: TypeAlias = "Operation[Any] | Sleep | Await | Download | Send | Batch | Compute"
 Flow: TypeAlias = Generator[Step, Any, T]
 
 # Seconds between questions about an asynchronous run: quick at first, then gentle on the service.

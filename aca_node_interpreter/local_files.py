@@ -30,9 +30,9 @@ class Sink(Protocol):
 
 
 class BoundedBuffer:
-    """Takes a download into memory, up to the size that it should have."""
+    """Takes an answer into memory, up to the size that it may have, in bytes."""
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: float) -> None:
         self._size = size
         self._chunks: list[bytes] = []
         self._taken = 0
@@ -52,11 +52,13 @@ class BoundedBuffer:
         """Take bytes.
 
         Raises:
-            MalformedResponseError: they are more than the file was said to have.
+            MalformedResponseError: they are more than there may be.
         """
         self._taken += len(chunk)
         if self._taken > self._size:
-            raise MalformedResponseError("The session pool sent more than the file has.")
+            raise MalformedResponseError(
+                f"The session pool sent more than the {self._size:,.0f} bytes that the answer may have."
+            )
         self._chunks.append(chunk)
         return len(chunk)
 

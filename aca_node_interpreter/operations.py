@@ -49,9 +49,14 @@ TUTORIAL_API = ""
 DEFAULT_OUTPUT_LIMIT = 64 * 1024 * 1024
 """Bytes of each output stream to ask for; the service cuts at 4,096 when not asked. Its upper limit is not public."""
 
+MAX_ANSWER_BYTES = 256 * 1024 * 1024
+"""The largest answer that is read; both output streams of a run fit in, at the most that is asked for."""
+
 # A call that neither runs code nor carries a file answers within this many seconds, allocation of a session included.
 _PLAIN_WAIT = 60.0
-_FILE_WAIT = 300.0
+_UPLOAD_WAIT = 300.0
+# A file's bytes come one after the other; when none came for so long, the connection is dead.
+_DOWNLOAD_WAIT = 60.0
 # Azure's recordings show up to 2.5 s for an allocation; a run's answer may also wait behind another run.
 _RUN_MARGIN = 30.0
 
@@ -102,7 +107,9 @@ class Operation(Generic[T]):
     body: Mapping[str, Any] | None = field(default=None, repr=False)
     upload: Upload | None = field(default=None, repr=False)
     wait: float = _PLAIN_WAIT
-    """Seconds that the service may take before it answers."""
+    """Seconds that the service may take before it answers, and then between two pieces of the answer."""
+    max_bytes: float = MAX_ANSWER_BYTES
+    """How large the answer may be when it is read into memory."""
     replayable: bool = True
     """Whether sending it twice does what sending it once does."""
     runs_code: bool = False
@@ -248,7 +255,7 @@ class SessionCalls:
             lambda reply: RemoteFile.from_json(reply.json(), directory=directory),
             query=self._query(path=path),
             upload=upload,
-            wait=_FILE_WAIT,
+            wait=_UPLOAD_WAIT,
             # What was read from a stream that can't be rewound is gone.
             replayable=size is not None,
         )
@@ -271,7 +278,8 @@ class SessionCalls:
             f"/files/content/{quoted}" if self.is_legacy else f"/files/{quoted}/content",
             lambda reply: reply.content,
             query=self._query(path=path),
-            wait=_FILE_WAIT,
+            wait=_DOWNLOAD_WAIT,
+            max_bytes=math.inf,
         )
 
     def delete_file(self, name: str, *, path: str | None = None) -> Operation[None]:

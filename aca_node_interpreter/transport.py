@@ -6,10 +6,12 @@ No other module but `auth` and `client` knows httpx.
 from __future__ import annotations
 
 import logging
+import random
 import re
 import ssl
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cache
 from typing import Any, TypeAlias, TypeVar
 
@@ -17,8 +19,17 @@ import httpx
 
 from ._version import version
 from .endpoint import Endpoint
-from .errors import ClientClosedError, ResponseTimeoutError, ServiceUnreachableError
-from .operations import Operation, Reply
+from .errors import (
+    ClientClosedError,
+    DeadlineExceededError,
+    MalformedResponseError,
+    ResponseTimeoutError,
+    ServiceUnreachableError,
+)
+from .failures import is_full, seconds_in
+from .flow import Flow, Sleep
+from .operations import MAX_ANSWER_BYTES, Operation, Reply
+from .patience import Deadline, Patience
 
 _CONNECT_TIMEOUT = 10.0  # seconds
 _WRITE_TIMEOUT = 60.0  # seconds without progress
@@ -29,8 +40,12 @@ _LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=64)
 _PAUSES = (0.2, 1.0)
 """Seconds before a call is sent again, and so how often that is done."""
 
+# Seconds to wait for a full pool that does not say how long: at first, and at most.
+_FULL_FIRST, _FULL_MOST = 0.25, 8.0
 
 Transport = TypeVar("Transport", httpx.HTTPTransport, httpx.AsyncHTTPTransport)
+
+_ENCODINGS = ("gzip", "deflate")
 
 _IDENTIFIER = re.compile(r"(?<=[?&]identifier=)[^&]*")
 
@@ -58,7 +73,8 @@ def settings(endpoint: Endpoint) -> dict[str, Any]:
     return {
         "trust_env": not endpoint.is_loopback,
         "verify": False if endpoint.url.startswith("http:") else _trusted(),
-        "headers": {"User-Agent": f"aca-node-interpreter/{version()}"},
+        # Nothing that blows up a few bytes into gigabytes at once, as the newer compressions do.
+        "headers": {"User-Agent": f"aca-node-interpreter/{version()}", "Accept-Encoding": ", ".join(_ENCODINGS)},
         "limits": _LIMITS,
     }
 
@@ -74,26 +90,60 @@ def _trusted() -> ssl.SSLContext:
     return httpx.create_ssl_context()
 
 
-def request(endpoint: Endpoint, operation: Operation[Any]) -> dict[str, Any]:
-    """Return the arguments for httpx's `request`, `stream` or `build_request`."""
+def request(endpoint: Endpoint, operation: Operation[Any], deadline: Deadline, **headers: str) -> dict[str, Any]:
+    """Return the arguments for httpx's `stream`."""
     upload = operation.upload
+    if operation.body is not None:
+        headers["Content-Type"] = "application/json"
+    connect, write = deadline.sooner(_CONNECT_TIMEOUT), deadline.sooner(_WRITE_TIMEOUT)
     return {
         "method": operation.method,
         "url": endpoint.url + operation.target,
         "content": operation.content,
         "files": None if upload is None else {"file": (upload.name, upload.content)},
-        "headers": None if operation.body is None else {"Content-Type": "application/json"},
-        "timeout": httpx.Timeout(operation.wait, connect=_CONNECT_TIMEOUT, write=_WRITE_TIMEOUT, pool=_CONNECT_TIMEOUT),
+        "headers": headers,
+        "timeout": httpx.Timeout(deadline.sooner(operation.wait), connect=connect, write=write, pool=connect),
     }
 
 
-def reply_of(response: httpx.Response) -> Reply:
-    """Return an answer that was read to its end."""
-    return Reply(response.status_code, response.headers, response.content)
+def check_encoding(response: httpx.Response) -> None:
+    """Refuse a compression that was not asked for.
+
+    Raises:
+        MalformedResponseError: it is one that may blow up a few bytes into gigabytes at once.
+    """
+    encoding = response.headers.get("content-encoding", "").strip().lower()
+    if encoding not in ("", "identity", *_ENCODINGS):
+        raise MalformedResponseError("The session pool answers in a compression that it was not asked for.")
+
+
+def most_bytes(response: httpx.Response, operation: Operation[Any]) -> float:
+    """Return how many bytes of an answer may be read into memory; a refusal is never long."""
+    return operation.max_bytes if response.is_success else MAX_ANSWER_BYTES
+
+
+def check_deadline(operation: Operation[Any], deadline: Deadline, *, was_sent: bool = True) -> None:
+    """Refuse to go on when the deadline is over.
+
+    Raises:
+        DeadlineExceededError: it is.
+    """
+    if deadline.is_over:
+        raise deadline_exceeded(operation, deadline, was_sent=was_sent)
+
+
+def deadline_exceeded(operation: Operation[Any], deadline: Deadline, *, was_sent: bool = True) -> DeadlineExceededError:
+    """Return the error of a call that the deadline ended."""
+    doubtful = operation.runs_code and was_sent
+    return DeadlineExceededError(
+        f"The deadline of {deadline.seconds:,.0f} seconds was over before the session pool had answered."
+        + (" The code may have run." if doubtful else ""),
+        ran=None if doubtful else False,
+    )
 
 
 @contextmanager
-def translated(operation: Operation[Any]) -> Iterator[None]:
+def translated(operation: Operation[Any], deadline: Deadline) -> Iterator[None]:
     """Turn httpx's errors into ours, with what is known about whether code ran."""
     doubtful = None if operation.runs_code else False
     try:
@@ -106,12 +156,16 @@ def translated(operation: Operation[Any]) -> Iterator[None]:
             raise
         raise ClientClosedError from error
     except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
+        if deadline.is_over:
+            raise deadline_exceeded(operation, deadline, was_sent=False) from error
         raise ServiceUnreachableError(
             f"Nothing was sent: the session pool can't be reached ({type(error).__name__}). Check the endpoint's "
             "region and your network.",
             ran=False,
         ) from error
     except httpx.TimeoutException as error:
+        if deadline.is_over:
+            raise deadline_exceeded(operation, deadline) from error
         raise ResponseTimeoutError(
             f"The session pool did not answer within {operation.wait:.0f} seconds."
             + (" The code may have run." if operation.runs_code else ""),
@@ -129,18 +183,54 @@ Outcome: TypeAlias = "Reply | ServiceUnreachableError"
 """What came of sending a call once."""
 
 
-def pause_before_retry(operation: Operation[Any], attempt: int, outcome: Outcome) -> float | None:
-    """Return how many seconds to wait before sending again, or `None` to leave it.
+@dataclass
+class Retries:
+    """When one call is sent again.
 
-    Again goes what was never sent, and what may be repeated when the connection broke or a gateway failed. Code is
-    never sent twice once it may have arrived.
+    Again goes what was never sent, what may be repeated when the connection broke or a gateway failed, and, for callers
+    that wait for it, what a full pool refused. Code is never sent twice once it may have arrived.
     """
-    if attempt >= len(_PAUSES):
-        return None
-    if isinstance(outcome, Reply):
-        again = operation.replayable and outcome.status in (502, 503, 504)
-    elif isinstance(outcome.__cause__, (httpx.ConnectError, httpx.ConnectTimeout)):
-        again = operation.replayable or operation.runs_code
-    else:
-        again = operation.replayable and not isinstance(outcome, ResponseTimeoutError)
-    return _PAUSES[attempt] if again else None
+
+    operation: Operation[Any]
+    patience: Patience
+    _failures: int = 0
+    _refusals: int = 0
+
+    def before_next(self, outcome: Outcome, *, went_on: bool = False) -> Flow[None] | None:
+        """Return what to do before the call is sent again, or `None` to leave it.
+
+        `went_on` tells whether a download brought more than the attempt before.
+        """
+        if isinstance(outcome, Reply) and is_full(outcome.status, outcome.content):
+            return self._when_full(outcome.headers)
+        if went_on:
+            self._failures = 0
+        if self._failures >= len(_PAUSES) or not self._is_worth_it(outcome, went_on):
+            return None
+        self._failures += 1
+        return _waiting(_PAUSES[self._failures - 1])
+
+    def _is_worth_it(self, outcome: Outcome, went_on: bool) -> bool:
+        operation = self.operation
+        if isinstance(outcome, Reply):
+            return operation.replayable and outcome.status in (502, 503, 504)
+        if isinstance(outcome, DeadlineExceededError):
+            return False
+        if isinstance(outcome.__cause__, (httpx.ConnectError, httpx.ConnectTimeout)):
+            return operation.replayable or operation.runs_code
+        return operation.replayable and (went_on or not isinstance(outcome, ResponseTimeoutError))
+
+    def _when_full(self, headers: Mapping[str, str]) -> Flow[None] | None:
+        if self.patience.when_full is None:
+            return None
+        asked = seconds_in(headers.get("retry-after"))
+        # Each doubles, and a half is by chance, so that not all who wait come back at once.
+        most = min(_FULL_FIRST * 2**self._refusals, _FULL_MOST)
+        self._refusals += 1
+        chance = random.random()  # noqa: S311  # nothing secret
+        pause = most * (1 + chance) / 2 if asked is None else asked * (1 + chance / 10)
+        return self.patience.when_full(pause) if pause < self.patience.deadline.left() else None
+
+
+def _waiting(seconds: float) -> Flow[None]:
+    yield Sleep(seconds)

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import threading
 from collections import deque
 from collections.abc import AsyncIterator, Iterator
+from concurrent import futures
 from concurrent.futures import Future
 from contextlib import asynccontextmanager, contextmanager
 
-from .errors import ConfigurationError
+from .errors import ConfigurationError, DeadlineExceededError
+from .patience import NEVER, Deadline
+
+STOPS_THE_LOOP = (
+    "A run is under way on this event loop, and waiting for it here would stop the loop for ever: use the asynchronous "
+    "method."
+)
 
 
 class Turns:
@@ -22,20 +30,19 @@ class Turns:
         self._loops: list[asyncio.AbstractEventLoop] = []
 
     @contextmanager
-    def taken(self) -> Iterator[None]:
+    def taken(self, deadline: Deadline = NEVER) -> Iterator[None]:
         """Wait for one's turn, and hold it.
 
         Raises:
             ConfigurationError: somebody before is on the event loop that the wait would stop.
+            DeadlineExceededError: it did not come in time.
         """
-        if _running_loop() in self._loops:
-            raise ConfigurationError(
-                "A run is under way on this event loop, and waiting for it here would stop the loop for ever: "
-                "use the asynchronous method."
-            )
+        if self.is_held_up_here:
+            raise ConfigurationError(STOPS_THE_LOOP)
         turn = self._queued()
         try:
-            turn.result()
+            if not wait_for(turn, deadline.left()):
+                raise _too_late(deadline)
         except BaseException:
             self._give_up(turn)
             raise
@@ -44,15 +51,21 @@ class Turns:
         finally:
             self._pass_on()
 
+    @property
+    def is_held_up_here(self) -> bool:
+        """Whether somebody has the turn, or waits for it, on the event loop that runs in this thread."""
+        return running_loop() in self._loops
+
     @asynccontextmanager
-    async def taken_async(self) -> AsyncIterator[None]:
+    async def taken_async(self, deadline: Deadline = NEVER) -> AsyncIterator[None]:
         """Do what `taken` does, without holding up the event loop."""
         loop = asyncio.get_running_loop()
         self._loops.append(loop)
         try:
             turn = self._queued()
             try:
-                await asyncio.wrap_future(turn)
+                if not await wait_for_async(turn, deadline.left()):
+                    raise _too_late(deadline)
             except BaseException:
                 self._give_up(turn)
                 raise
@@ -104,8 +117,30 @@ class Turns:
         turn.set_result(None)
 
 
-def _running_loop() -> asyncio.AbstractEventLoop | None:
+def wait_for(done: Future[None], seconds: float) -> bool:
+    """Wait until it is done, or for so many seconds, and tell whether it is."""
+    futures.wait([done], None if seconds == math.inf else seconds)
+    return done.done()
+
+
+async def wait_for_async(done: Future[None], seconds: float) -> bool:
+    """Do what `wait_for` does, without holding up the event loop."""
+    if not done.done():
+        # It goes on when this is cancelled: others may wait for it, too.
+        await asyncio.wait([asyncio.wrap_future(done)], timeout=None if seconds == math.inf else seconds)
+    return done.done()
+
+
+def running_loop() -> asyncio.AbstractEventLoop | None:
+    """Return the event loop that runs in this thread, if any."""
     try:
         return asyncio.get_running_loop()
     except RuntimeError:
         return None
+
+
+def _too_late(deadline: Deadline) -> DeadlineExceededError:
+    return DeadlineExceededError(
+        f"Nothing ran: earlier runs of the session took until the deadline of {deadline.seconds:,.0f} seconds.",
+        ran=False,
+    )

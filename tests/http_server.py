@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -35,6 +36,10 @@ class Response:
     status: int | None = 200
     body: bytes = b""
     headers: Mapping[str, str] = field(default_factory=dict)
+    cut_after: int | None = None
+    """Cut the connection after so many bytes of the body."""
+    pause: float = 0.0
+    """Seconds before each byte of the body."""
 
 
 @dataclass
@@ -68,7 +73,14 @@ def serve(answer: Answer) -> Iterator[Server]:
                 self.send_header(name, value)
             self.send_header("Content-Length", str(len(response.body)))
             self.end_headers()
-            self.wfile.write(response.body)
+            body = response.body[: response.cut_after]
+            if response.pause:
+                for byte in body:
+                    time.sleep(response.pause)
+                    self.wfile.write(bytes([byte]))
+            else:
+                self.wfile.write(body)
+            self.close_connection = self.close_connection or response.cut_after is not None
 
         def _read_body(self) -> bytes:
             if self.headers.get("Transfer-Encoding") != "chunked":

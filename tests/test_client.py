@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import dataclasses
+import gzip
 import inspect
 import io
 import json
 import os
+import time
 from collections.abc import Callable
+from email.utils import formatdate
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from aca_node_interpreter import AsyncSessionPoolClient, SessionPoolClient, errors
+from aca_node_interpreter.flow import Flow, Sleep
 from aca_node_interpreter.models import Status
-from aca_node_interpreter.operations import CURRENT_API, LEGACY_API, TUTORIAL_API
+from aca_node_interpreter.operations import CURRENT_API, LEGACY_API, TUTORIAL_API, Operation, SessionCalls
+from aca_node_interpreter.patience import Deadline, Patience
 from tests.http_server import Request, Response, serve
 
 Connect = Callable[..., Any]
@@ -414,3 +420,132 @@ def test_what_the_older_family_never_had_is_asked_in_the_newer_one(client_class:
     assert {request.query["api-version"] for request in server.requests} == {CURRENT_API}
     assert [request.path for request in server.requests] == ["/session", "/listSessions", "/metadata", "/session"]
     assert "identifier" not in server.requests[2].query
+
+
+def broken(content: bytes, *cuts: int, version: str = "") -> Callable[[Request], Response]:
+    """Return what cuts a file's answer after so many bytes, one after the other, and knows parts if it has versions."""
+    left = list(cuts)
+
+    def answer(request: Request) -> Response:
+        cut = left.pop(0) if left else None
+        headers = {"ETag": version} if version else {}
+        if version and request.headers.get("if-range") == version:
+            begin = int(request.headers["range"].removeprefix("bytes=").rstrip("-"))
+            headers["Content-Range"] = f"bytes {begin}-{len(content) - 1}/{len(content)}"
+            return Response(206, content[begin:], headers, cut_after=cut)
+        return Response(200, content, headers, cut_after=cut)
+
+    return answer
+
+
+@pytest.mark.parametrize("version", ["", 'W/"1"', '"1"'])
+def test_a_download_that_breaks_goes_on_and_no_byte_is_written_twice(version: str, client_class: Any) -> None:
+    content = os.urandom(200_000)
+    # More often than a call is sent again that brings nothing.
+    answer = broken(content, 1000, 70_000, 70_500, 150_000, 199_999, version=version)
+    if version == '"1"':
+        answer = broken(content, 1000, 69_000, 500, 70_000, 50_000, version=version)
+    with serve(answer) as server, client_class(server.url, token="t") as client:
+        sink = io.BytesIO()
+        assert client.download_file_to(sink, "a.bin") == len(content)
+    assert sink.getvalue() == content
+    asked = [request.headers.get("range", "") for request in server.requests]
+    assert bool(asked[1]) is (version == '"1"')
+    assert {request.headers["accept-encoding"] for request in server.requests} == {"identity"}
+
+
+def test_a_download_that_brings_nothing_more_is_given_up(client_class: Any) -> None:
+    with serve(broken(b"x" * 1000, *[10] * 9)) as server, client_class(server.url, token="t") as client:
+        with pytest.raises(errors.ServiceUnreachableError, match="connection"):
+            client.download_file_to(io.BytesIO(), "a.bin")
+    assert len(server.requests) == 3
+
+
+@pytest.mark.parametrize("now", [b"y" * 1000, b"x" * 9 + b"y" * 991, b"x" * 5])
+def test_a_file_that_changes_while_it_is_fetched_is_never_two_halves(now: bytes, client_class: Any) -> None:
+    answers = [Response(200, b"x" * 1000, cut_after=10), Response(200, now)]
+    with serve(lambda _: answers.pop(0)) as server, client_class(server.url, token="t") as client:
+        with pytest.raises(errors.MalformedResponseError, match="changed while it was fetched"):
+            client.download_file_to(io.BytesIO(), "a.bin")
+    assert answers == []
+    assert server.requests
+
+
+def test_another_part_than_was_asked_for_is_refused(client_class: Any) -> None:
+    wrong = Response(206, b"x" * 10, {"Content-Range": "bytes 0-9/1000"})
+    answers = [Response(200, b"x" * 1000, {"ETag": '"1"'}, cut_after=10), wrong]
+    with serve(lambda _: answers.pop(0)) as server, client_class(server.url, token="t") as client:
+        with pytest.raises(errors.MalformedResponseError, match="another part"):
+            client.download_file_to(io.BytesIO(), "a.bin")
+
+
+def test_an_answer_of_hostile_size_is_not_read(client_class: Any) -> None:
+    large = b"[" + b" " * 3_000_000
+    answers = [Response(200, gzip.compress(large), {"Content-Encoding": "gzip"}), Response(200, large)]
+    operation = dataclasses.replace(SessionCalls("a-session").get_session(), max_bytes=1_000_000)
+    with serve(lambda _: answers.pop()) as server, client_class(server.url, token="t") as client:
+        for _ in range(2):
+            with pytest.raises(errors.MalformedResponseError, match="1,000,000 bytes"):
+                client.perform(flow_of(operation))
+    assert answers == []
+
+
+@pytest.mark.parametrize("encoding", ["br", "zstd", "gzip, gzip", "x"])
+def test_a_compression_that_nobody_asked_for_is_refused(encoding: str, client_class: Any) -> None:
+    answer = Response(200, b"{}", {"Content-Encoding": encoding})
+    with serve(lambda _: answer) as server, client_class(server.url, token="t") as client:
+        with pytest.raises(errors.MalformedResponseError, match="compression"):
+            client.get_session()
+
+
+def test_a_deadline_ends_an_answer_that_drips(client_class: Any) -> None:
+    drips = Response(200, b" " * 1000, pause=0.05)
+    with serve(lambda _: drips) as server, client_class(server.url, token="t") as client:
+        for operation in (SessionCalls("a-session").get_session(), SessionCalls("a-session").execute("1")):
+            began = time.monotonic()
+            with pytest.raises(errors.DeadlineExceededError, match=r"deadline of 1 second") as caught:
+                client.perform(flow_of(operation), Patience(Deadline.after(1)))
+            assert time.monotonic() - began < 5
+            assert caught.value.ran is (None if operation.runs_code else False)
+            assert isinstance(caught.value, TimeoutError)
+    assert len(server.requests) == 2
+
+
+def test_nothing_is_sent_when_the_deadline_is_over(client_class: Any) -> None:
+    with serve(lambda _: Response()) as server, client_class(server.url, token="t") as client:
+        with pytest.raises(errors.DeadlineExceededError) as caught:
+            client.perform(flow_of(SessionCalls("a-session").execute("1")), Patience(Deadline.after(0)))
+    assert caught.value.ran is False
+    assert server.requests == []
+
+
+def flow_of(operation: Operation[Any]) -> Flow[Any]:
+    return (yield operation)
+
+
+@pytest.mark.parametrize(
+    ("refusal", "least"),
+    [
+        (Response(429, b'{"code":"SessionsCountExceedsLimit","message":"The request sessions count is 1."}'), 0.1),
+        (Response(404, b'{"error":{"code":"SessionsCountExceedsLimit","message":"No more sessions."}}'), 0.1),
+        (Response(429, headers={"Retry-After": "0.0"}), 0.1),
+        (Response(429, headers={"Retry-After": "1"}), 1),
+        (Response(429, headers={"Retry-After": formatdate(time.time() + 2, usegmt=True)}), 0),
+    ],
+)
+def test_a_full_pool_is_an_error_at_once_or_waited_for(refusal: Response, least: float, client_class: Any) -> None:
+    answers = [refusal, refusal, Response(200, b'{"status":"Succeeded","result":{}}')]
+    paused: list[float] = []
+
+    def when_full(seconds: float) -> Flow[None]:
+        paused.append(seconds)
+        yield Sleep(0)
+
+    with serve(lambda _: answers.pop(0)) as server, client_class(server.url, token="t") as client:
+        with pytest.raises(errors.PoolFullError, match="All sessions"):
+            client.execute("1")
+        operation = SessionCalls("a-session").execute("1")
+        assert client.perform(flow_of(operation), Patience(Deadline.after(60), when_full)).succeeded
+    assert len(server.requests) == 3
+    assert len(paused) == 1
+    assert least <= paused[0] < 3
