@@ -10,13 +10,17 @@ import hmac
 import secrets
 import threading
 import time
-from collections import OrderedDict
+from collections import OrderedDict, deque
+from collections.abc import Iterable, MutableSequence
+from concurrent.futures import Future
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from itertools import islice, takewhile
 from typing import TypeAlias
 
 from .flow import Flow
 from .operations import SessionCalls
+from .places import Places
 from .progress import no_progress, show_progress
 from .session import Session
 from .settings import Settings
@@ -27,7 +31,7 @@ OWN: Key = None
 """The conversation of the executor itself, for programs that have only one; no name is its, not even an empty one."""
 
 # How many conversations are told, when they go on, that their session was given back.
-_REMEMBERED = 1_000
+_REMEMBERED = 10_000
 # How many idle ones are given back with one run, so that no run waits long for others.
 _AT_ONCE = 2
 
@@ -47,6 +51,8 @@ class Conversation:
     last_used: float = field(default_factory=time.monotonic)
     is_over: bool = False
     """Whether another session has taken its place."""
+    has_place: bool = False
+    """Whether it is one of those that may have a session now."""
 
     def given_back(self) -> Flow[None]:
         """End the session, if it is ours and there is one."""
@@ -68,7 +74,9 @@ class Conversations:
         self._secret = (settings.session_secret or secrets.token_hex(32)).encode("utf-8", "surrogatepass")
         self._known: OrderedDict[Key, Conversation] = OrderedDict()
         self._given_back: OrderedDict[Key, Session] = OrderedDict()
+        self._owed: deque[Conversation] = deque()
         self._state = threading.Lock()
+        self.places = Places(settings.max_concurrent_sessions)
 
     def of(self, key: Key) -> Conversation:
         """Return a conversation, begun now if it is new."""
@@ -108,35 +116,73 @@ class Conversations:
     def end(self, conversation: Conversation) -> None:
         """Forget a conversation, in its turn."""
         with self._state:
-            self._known.pop(conversation.key, None)
-            conversation.is_over = True
+            self._forget(conversation)
             if conversation.key is OWN:
                 self._resumed_id = None
 
-    def end_idle(self, taken: ExitStack) -> list[Conversation]:
-        """Forget conversations that nobody has used for long, and return some, whose turn `taken` then holds."""
-        idle: list[Conversation] = []
+    def end_idle(self) -> list[Conversation]:
+        """Forget conversations that nobody has used for long, and return those of them whose session is to be ended."""
+        before = time.monotonic() - self._settings.idle_seconds
         with self._state:
-            before = time.monotonic() - self._settings.idle_seconds
-            for key, each in self._known.items():
-                if each.last_used > before or len(idle) == _AT_ONCE:
-                    break
-                if key is not OWN and taken.enter_context(each.turns.taken_if_free()):
-                    idle.append(each)
-            for each in idle:
-                del self._known[each.key]
-                each.is_over = True
+            long_idle = takewhile(lambda each: each.last_used <= before, list(self._known.values()))
+        to_end: list[Conversation] = []
+        self._leave((each for each in long_idle if each.key is not OWN), _AT_ONCE, to_end)
+        return to_end
+
+    def place_for(self, conversation: Conversation) -> Future[None]:
+        """Ask for the right to a session; for it, others leave that are idle, the least recently used first."""
+        place = self.places.refused() if conversation.has_place else self.places.queued()
+        conversation.has_place = False
+        self.make_room()
+        return place
+
+    def place_taken(self, conversation: Conversation) -> list[Conversation]:
+        """Note that the place has come, and return who left for it: the session is to be ended first."""
+        conversation.has_place = True
+        with self._state:
+            return [self._owed.popleft()] if self._owed else []
+
+    def make_room(self) -> None:
+        """Have idle conversations leave for those that wait; called whenever one becomes idle or begins to wait."""
+        while self.places.are_wanted:
+            with self._state:
+                candidates = [each for each in self._known.values() if each.has_place and not each.is_lent]
+            if not self._leave(candidates, 1, self._owed):
+                return
+
+    def _leave(self, candidates: Iterable[Conversation], most: int, to_end: MutableSequence[Conversation]) -> int:
+        """Forget conversations that are not in use, and tell how many; `to_end` gets those whose session is to end."""
+        # In this order: whoever comes to have the turn of one must find it over.
+        with ExitStack() as taken, self._state:
+            is_free = (each for each in candidates if taken.enter_context(each.turns.taken_if_free()))
+            leaving = [each for each in islice(is_free, most) if not each.is_over]
+            for each in leaving:
                 # Replicas may go on with a shared one, which ends by itself when none does.
-                if not each.is_shared:
+                if each.session.was_used and not each.is_shared:
                     self._given_back[each.key] = each.session
+                    to_end.append(each)
+                self._forget(each)
             while len(self._given_back) > _REMEMBERED:
                 self._given_back.popitem(last=False)
-        return [each for each in idle if not each.is_shared]
+        return len(leaving)
+
+    def _forget(self, conversation: Conversation) -> None:
+        self._known.pop(conversation.key, None)
+        conversation.is_over = True
+        if conversation.has_place:
+            conversation.has_place = False
+            self.places.leave()
 
     def all(self) -> list[Conversation]:
-        """Return those that there are."""
+        """Return those that there are, and those that left and whose session has not been ended yet."""
         with self._state:
-            return list(self._known.values())
+            return [*self._known.values(), *self._owed]
+
+    @property
+    def are_held_up_here(self) -> bool:
+        """Whether one of them is under way on the event loop that runs in this thread."""
+        with self._state:
+            return any(each.turns.is_held_up_here for each in self._known.values())
 
     def _begun(self, key: Key) -> Conversation:
         settings = self._settings

@@ -67,6 +67,8 @@ class NodeSessionsConfig(BaseModel):
     rehydrate: bool = False
     session_scope: Literal["thread", "object"] = "thread"
     idle_seconds: float = 900
+    deadline: float = 300
+    max_concurrent_sessions: int | None = None
     show_progress: bool = False
     return_images: bool = False
 
@@ -119,6 +121,11 @@ class NodeSessionsCodeExecutor(BaseTool, CodeExecutor, Component[NodeSessionsCon
             out. Replicas that have the same secret and pool find the same sessions, and leave them alive when they
             close. Without it, identifiers mean something to this object alone.
         idle_seconds: a conversation without a run for that long gives its session back, as soon as another one runs.
+        deadline: seconds that a call may take in all: waiting for its turn and for a session, the run, and its files.
+            A run gets less than its `timeout` where not enough is left.
+        max_concurrent_sessions: how many sessions may be in use at a time. Conversations beyond that wait, in order,
+            until one is idle, whose session is then given back: the least recently used first. A full pool is waited
+            for in the same way.
         show_progress: show how far transfers of many files are, in a terminal or a notebook.
         return_images: as LangChain's tool, show the model the last few pictures that a run made, beside the text. They
             become part of the conversation, and of its checkpoints. The model must take pictures in tool results, which
@@ -172,6 +179,8 @@ class NodeSessionsCodeExecutor(BaseTool, CodeExecutor, Component[NodeSessionsCon
     )
     session_secret: str | None = Field(default=None, exclude=True, repr=False, frozen=True)
     idle_seconds: float = Field(default=900, frozen=True)
+    deadline: float = Field(default=300, frozen=True)
+    max_concurrent_sessions: int | None = Field(default=None, frozen=True)
     show_progress: bool = Field(default=False, frozen=True)
     return_images: bool = False
 
@@ -214,6 +223,8 @@ class NodeSessionsCodeExecutor(BaseTool, CodeExecutor, Component[NodeSessionsCon
                 rehydrate=self.rehydrate,
                 session_secret=self.session_secret,
                 idle_seconds=self.idle_seconds,
+                deadline=self.deadline,
+                max_concurrent_sessions=self.max_concurrent_sessions,
                 show_progress=self.show_progress,
             ),
             self.session_id,

@@ -21,6 +21,7 @@ from . import output
 from .errors import (
     AcaNodeError,
     ClientClosedError,
+    DeadlineExceededError,
     MalformedResponseError,
     PoolFullError,
     ServiceError,
@@ -34,6 +35,7 @@ from .javascript.prepared import Prepared
 from .local_files import BoundedBuffer
 from .models import MAX_RUN_SECONDS, Execution
 from .operations import Operation, SessionCalls
+from .patience import NEVER, Deadline
 
 # Seconds that the service gives a run beyond the runtime's own limit, so that the runtime ends it and keeps its state.
 _MARGIN = 3
@@ -113,7 +115,9 @@ class Runtime:
         self.boot, self.is_installed, self._pending = _new_boot(), False, ""
         self._unread.clear()
 
-    def run(self, prepared: Prepared, seconds: float, *, cell: int, seen: Sequence[str] = ()) -> Flow[Reply]:
+    def run(
+        self, prepared: Prepared, seconds: float, *, cell: int, seen: Sequence[str] = (), deadline: Deadline = NEVER
+    ) -> Flow[Reply]:
         """Run code once, and bring all of its answer.
 
         Args:
@@ -121,14 +125,16 @@ class Runtime:
             seconds: how long it may run.
             cell: the run's number.
             seen: paths below `/mnt/data` of files that were put there from here since the last run.
+            deadline: when all of it must be over; the run gets less time where not enough is left.
 
         Raises:
+            DeadlineExceededError: there is no time left for a run.
             SessionLostError: the session ended, and nobody knows whether the code ran.
             ServiceUnreachableError: the pool can't be reached; `ran` tells what became of the code.
             ServiceError: the pool refused the run.
         """
-        limit = min(seconds, MAX_RUN_SECONDS - _MARGIN)
-        deadline = time.monotonic() + limit + _PATIENCE
+        seconds = min(seconds, MAX_RUN_SECONDS - _MARGIN)
+        deadline.time_for_run(seconds)
         if self._pending:
             self._unread.append(self._pending)
         self._pending = secrets.token_hex(8)
@@ -136,6 +142,7 @@ class Runtime:
         for _ in range(_SENDINGS):
             is_first = not self.is_installed
             mark = _new_mark()
+            limit = deadline.time_for_run(seconds)
             request = runtime_calls.run_request(
                 prepared, mark=mark, run_id=self._pending, cell=cell, limit=limit, seen=seen
             )
@@ -150,11 +157,13 @@ class Runtime:
                         raise _untold(None) from error
                     raise
                 doubt = error
+            # Not from the beginning: the call may have waited for the pool to have a session.
+            ask_until = time.monotonic() + limit + _PATIENCE
             printed, envelope = ("", None) if execution is None else split(execution.stdout, mark)
             if envelope is not None and envelope.state == "none":
                 return Recycled()
             if envelope is None or envelope.state in ("running", "never"):
-                envelope = yield from self._asked(self._pending, deadline, doubt)
+                envelope = yield from self._asked(self._pending, ask_until, doubt)
                 printed = ""
             if envelope.state == "none":
                 if execution is not None:
@@ -176,7 +185,7 @@ class Runtime:
                     raise SessionLostError() from doubt
                 self._pending = secrets.token_hex(8)
                 continue
-            answer = yield from self._whole(envelope, execution, printed, mark, deadline)
+            answer = yield from self._whole(envelope, execution, printed, mark, ask_until)
             self._pending = ""
             return replace(answer, was_repeated=repeats > 0, is_elsewhere=is_elsewhere)
         self._pending = ""
@@ -331,7 +340,7 @@ def _may_pass(error: AcaNodeError) -> bool:
     """Tell whether a question that met this error may be answered later."""
     if isinstance(error, ServiceError):
         return error.status >= 500 or isinstance(error, PoolFullError)
-    return not isinstance(error, ClientClosedError)
+    return not isinstance(error, (ClientClosedError, DeadlineExceededError))
 
 
 def _new_mark() -> str:

@@ -6,32 +6,42 @@ It knows no agent framework. Its sync and async methods may be mixed, from sever
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import shutil
 import threading
 import weakref
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, ExitStack, asynccontextmanager, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, nullcontext, suppress
+from functools import partial
 from pathlib import Path
 from tempfile import mkdtemp
+from threading import Thread
 from typing import Any, TypeVar
 
 from .artifacts import Artifact, ArtifactDirectory
+from .client import SessionPoolClient
 from .connection import Connection
 from .conversations import OWN, Conversation, Conversations, Key
 from .endpoint import checked_identifier
-from .errors import AcaNodeError, ServiceUnreachableError
-from .flow import Flow
+from .errors import AcaNodeError, ConfigurationError, ServiceUnreachableError
+from .flow import Await, Compute, Flow
+from .patience import Deadline, Patience
 from .runs import Run
 from .session import Session
 from .settings import Settings
+from .side_by_side import side_by_side
+from .turns import STOPS_THE_LOOP
 
 T = TypeVar("T")
 
+_log = logging.getLogger("aca_node_interpreter")
+
 # Artifacts that are remembered, the newest.
 _REMEMBERED_ARTIFACTS = 1_000
+# Seconds for the end of a session after the executor was closed.
+_LATE_SECONDS = 10.0
 # Sessions that are given back side by side.
 _SIDE_BY_SIDE = 8
 
@@ -88,15 +98,16 @@ class SessionRunner:
             conversation: its key.
             after: waits, when it is entered, for others to go first; it is left when all is done.
         """
-        closings = self._closings
-        with after or nullcontext(), self._in_turn(conversation, closings) as (connection, talk):
-            return self._remembering(connection.client.perform(flow_of(talk.session)), conversation)
+        closings, deadline = self._closings, Deadline.after(self._settings.deadline)
+        with after or nullcontext(), self._in_turn(conversation, closings, deadline) as (connection, talk, patience):
+            return self._remembering(connection.client.perform(flow_of(talk.session), patience), conversation)
 
     async def aperform(self, flow_of: Callable[[Session], Flow[T]], conversation: Key = OWN) -> T:
         """Do what `perform` does, without holding up the event loop."""
-        async with self._in_turn_async(conversation) as (connection, talk):
+        deadline = Deadline.after(self._settings.deadline)
+        async with self._in_turn_async(conversation, deadline) as (connection, talk, patience):
             client = await connection.client_of_running_loop()
-            return self._remembering(await client.perform(flow_of(talk.session)), conversation)
+            return self._remembering(await client.perform(flow_of(talk.session), patience), conversation)
 
     def run(
         self, code: str, *, timeout: float | None = None, output_chars: int | None = None, language: str = ""
@@ -147,11 +158,12 @@ class SessionRunner:
             self._closings += 1
             connection, self._connection, self._artifacts = self._connection, None, None
             talks = self._conversations.all()
-            self._conversations = Conversations(self._settings, self._resumed_id)
+            ended, self._conversations = self._conversations, Conversations(self._settings, self._resumed_id)
             if self._remove_directory is not None:
                 self._saved.clear()
             clean_ups = [each for each in (self._release, self._remove_directory) if each is not None]
             self._release = self._remove_directory = None
+        ended.places.open()
         try:
             if connection is not None and connection.pool is None:
                 _give_back(connection, [talk for talk in talks if not talk.is_shared])
@@ -209,45 +221,90 @@ class SessionRunner:
             return self._artifacts
 
     @contextmanager
-    def _in_turn(self, key: Key, closings: int) -> Iterator[tuple[Connection, Conversation]]:
-        while True:
-            talk = self._conversations.of(key)
-            with talk.turns.taken():
-                self._check_still_open(closings)
-                if talk.is_over:
-                    continue
-                connection = self._connected()
-                with ExitStack() as taken:
-                    if idle := self._conversations.end_idle(taken):
-                        _give_back(connection, idle)
-                try:
-                    yield connection, talk
-                finally:
-                    self._conversations.used(talk)
-                return
+    def _in_turn(
+        self, key: Key, closings: int, deadline: Deadline
+    ) -> Iterator[tuple[Connection, Conversation, Patience]]:
+        conversations = self._conversations
+        try:
+            while True:
+                talk = conversations.of(key)
+                with talk.turns.taken(deadline):
+                    self._check_still_open(closings)
+                    if talk.is_over:
+                        continue
+                    connection = self._connected()
+                    _give_back(connection, conversations.end_idle())
+                    if not talk.has_place:
+                        place = conversations.place_for(talk)
+                        if not place.done() and conversations.are_held_up_here:
+                            conversations.places.give_up(place)
+                            raise ConfigurationError(STOPS_THE_LOOP)
+                        conversations.places.wait(place, deadline)
+                        _give_back(connection, conversations.place_taken(talk))
+                    self._check_still_open(closings)
+                    talk.session.deadline = deadline
+                    try:
+                        yield connection, talk, Patience(deadline, partial(_when_full, conversations, connection, talk))
+                    finally:
+                        self._note_use(conversations, talk, closings, connection)
+                    return
+        finally:
+            conversations.make_room()
 
     @asynccontextmanager
-    async def _in_turn_async(self, key: Key) -> AsyncIterator[tuple[Connection, Conversation]]:
-        closings = self._closings
-        while True:
-            talk = self._conversations.of(key)
-            async with talk.turns.taken_async():
-                self._check_still_open(closings)
-                if talk.is_over:
-                    continue
-                connection = await self._aconnected()
-                with ExitStack() as taken:
-                    if idle := self._conversations.end_idle(taken):
-                        await asyncio.to_thread(_give_back, connection, idle)
-                try:
-                    yield connection, talk
-                finally:
-                    self._conversations.used(talk)
-                return
+    async def _in_turn_async(
+        self, key: Key, deadline: Deadline
+    ) -> AsyncIterator[tuple[Connection, Conversation, Patience]]:
+        closings, conversations = self._closings, self._conversations
+        try:
+            while True:
+                talk = conversations.of(key)
+                async with talk.turns.taken_async(deadline):
+                    self._check_still_open(closings)
+                    if talk.is_over:
+                        continue
+                    connection = await self._aconnected()
+                    if leaving := conversations.end_idle():
+                        await asyncio.to_thread(_give_back, connection, leaving)
+                    if not talk.has_place:
+                        await conversations.places.wait_async(conversations.place_for(talk), deadline)
+                        if leaving := conversations.place_taken(talk):
+                            await asyncio.to_thread(_give_back, connection, leaving)
+                    self._check_still_open(closings)
+                    talk.session.deadline = deadline
+                    try:
+                        yield connection, talk, Patience(deadline, partial(_when_full, conversations, connection, talk))
+                    finally:
+                        self._note_use(conversations, talk, closings, connection)
+                    return
+        finally:
+            conversations.make_room()
+
+    def _note_use(
+        self, conversations: Conversations, talk: Conversation, closings: int, connection: Connection
+    ) -> None:
+        conversations.used(talk)
+        if self._closings != closings and connection.pool is None and not talk.is_shared:
+            # What was closed meanwhile, by another thread or event loop, may have begun a session once more.
+            Thread(target=_give_back_late, args=(connection, talk), name="aca-node-end").start()
 
     def _check_still_open(self, closings: int) -> None:
         if self._closings != closings:
             raise ServiceUnreachableError("Nothing ran: the executor was closed while this waited.", ran=False)
+
+
+def _when_full(conversations: Conversations, connection: Connection, talk: Conversation, seconds: float) -> Flow[None]:
+    """Wait until the pool has a session again: one that an idle conversation leaves, or after so many seconds any."""
+    _log.warning("The session pool is full: waiting for a session")
+    place = conversations.place_for(talk)
+    try:
+        if not (yield Await(place, seconds)):
+            conversations.places.insist(place)
+    except BaseException:
+        conversations.places.give_up(place)
+        raise
+    leaving = conversations.place_taken(talk)
+    yield Compute(lambda: _give_back(connection, leaving))
 
 
 def _give_back(connection: Connection, talks: Sequence[Conversation]) -> None:
@@ -257,8 +314,13 @@ def _give_back(connection: Connection, talks: Sequence[Conversation]) -> None:
         with suppress(AcaNodeError):
             connection.client.perform(talk.given_back())
 
-    with ThreadPoolExecutor(_SIDE_BY_SIDE) as threads:
-        list(threads.map(give_back, talks))
+    side_by_side(give_back, talks, _SIDE_BY_SIDE)
+
+
+def _give_back_late(connection: Connection, talk: Conversation) -> None:
+    """End a session when the connection is closed already."""
+    with SessionPoolClient(**connection.arguments) as client, suppress(AcaNodeError):
+        client.perform(talk.given_back(), Patience(Deadline.after(_LATE_SECONDS)))
 
 
 def _in_this_process(clean_up: Callable[[], object]) -> Callable[[], None]:

@@ -26,6 +26,7 @@ from .managed import Died, NoRuntime, Recycled, Reply, Runtime
 from .models import RemoteFile
 from .operations import SessionCalls, Upload, checked_timeout
 from .outcomes import outcome_of
+from .patience import NEVER, Deadline
 from .previews import preview
 from .progress import Progress, no_progress
 from .raw import collected, listing, lists_all, run_raw
@@ -74,6 +75,8 @@ class Session:
     packages: tuple[str, ...] = ()
     keeps_uploads: bool = False
     progress: Progress = no_progress
+    deadline: Deadline = field(default=NEVER, init=False)
+    """Until when what is under way must be over."""
     was_used: bool = field(default=False, init=False)
     """Whether a call may have created it in the pool."""
     _known: dict[str, Version] | None = field(default=None, init=False)
@@ -226,7 +229,8 @@ class Session:
         return file
 
     def _run_raw(self, code: str, timeout: float, saved_in: ArtifactDirectory) -> Flow[Outcome]:
-        flow = run_raw(self.calls, self._known, code, timeout, saved_in, self.limits.artifacts)
+        seconds = self.deadline.time_for_run(timeout)
+        flow = run_raw(self.calls, self._known, code, seconds, saved_in, self.limits.artifacts)
         self.was_used = True
         self._seen.clear()
         outcome, self._known = yield from flow
@@ -274,7 +278,11 @@ class Session:
 
     def _ask(self, prepared: Prepared, seconds: float) -> Flow[Reply]:
         try:
-            return (yield from self._runtime.run(prepared, seconds, cell=self._runs, seen=tuple(self._seen)))
+            return (
+                yield from self._runtime.run(
+                    prepared, seconds, cell=self._runs, seen=tuple(self._seen), deadline=self.deadline
+                )
+            )
         except SessionLostError:
             self._was_lost = True
             raise

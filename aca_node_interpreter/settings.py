@@ -38,6 +38,8 @@ class Settings:
     rehydrate: bool = False
     session_secret: str | None = field(default=None, repr=False)
     idle_seconds: float = 900.0
+    deadline: float = 300.0
+    max_concurrent_sessions: int | None = None
     show_progress: bool = False
 
     def __post_init__(self) -> None:
@@ -50,3 +52,9 @@ class Settings:
             raise ConfigurationError("A session secret has at least 16 characters: who guesses it can reach sessions.")
         if not self.idle_seconds > 0:
             raise ConfigurationError("idle_seconds is a number of seconds above 0.")
+        if not self.deadline > self.timeout:
+            raise ConfigurationError(
+                "The deadline covers waiting, the run and its files: it must be longer than the timeout of the run."
+            )
+        if self.max_concurrent_sessions is not None and self.max_concurrent_sessions < 1:
+            raise ConfigurationError("max_concurrent_sessions is a number above 0.")

@@ -1,0 +1,146 @@
+"""How many sessions may be in use at a time, and who is next: in order, from any thread and any event loop."""
+
+from __future__ import annotations
+
+import math
+import random
+import threading
+import time
+from collections import deque
+from concurrent.futures import Future
+
+from .errors import DeadlineExceededError
+from .patience import Deadline
+from .turns import wait_for, wait_for_async
+
+# Seconds after which one more is let in than the pool had when it was last full: others may have left it.
+_PROBE = 5.0
+
+
+class Places:
+    """Places in a session pool.
+
+    Besides its own limit it learns the pool's: when that was full, as many are let in as were in use then, and now and
+    then one more; what was learned is forgotten when nobody has waited for a while.
+
+    Args:
+        most: how many there may be at a time; without it only the pool decides.
+    """
+
+    def __init__(self, most: int | None) -> None:
+        self._ceiling: float = math.inf if most is None else most
+        self._most = self._ceiling
+        self._held = 0
+        self._waiting: deque[Future[None]] = deque()
+        self._next_probe = 0.0
+        self._state = threading.Lock()
+
+    @property
+    def are_wanted(self) -> bool:
+        """Whether somebody waits for one."""
+        return bool(self._waiting)
+
+    def queued(self, *, first: bool = False) -> Future[None]:
+        """Return what is done when there is a place, which is then taken; `first` for whoever had one before."""
+        place: Future[None] = Future()
+        with self._state:
+            if not self._waiting and time.monotonic() > self._next_probe:
+                self._most = self._ceiling
+            if first:
+                self._waiting.appendleft(place)
+            else:
+                self._waiting.append(place)
+        self._let_in()
+        return place
+
+    def wait(self, place: Future[None], deadline: Deadline) -> None:
+        """Wait for a place.
+
+        Raises:
+            DeadlineExceededError: there was none in time.
+        """
+        try:
+            while not wait_for(place, min(deadline.left(), _probe_after())):
+                self._check(deadline)
+        except BaseException:
+            self.give_up(place)
+            raise
+
+    async def wait_async(self, place: Future[None], deadline: Deadline) -> None:
+        """Do what `wait` does, without holding up the event loop."""
+        try:
+            while not await wait_for_async(place, min(deadline.left(), _probe_after())):
+                self._check(deadline)
+        except BaseException:
+            self.give_up(place)
+            raise
+
+    def give_up(self, place: Future[None]) -> None:
+        """Wait no more; where the place came at that very moment, it goes on to the next."""
+        with self._state:
+            is_waiting = place in self._waiting
+            if is_waiting:
+                self._waiting.remove(place)
+        if is_waiting:
+            place.cancel()
+        else:
+            self.leave()
+
+    def leave(self) -> None:
+        """Leave a place to the next."""
+        with self._state:
+            self._held -= 1
+        self._let_in()
+
+    def refused(self) -> Future[None]:
+        """Leave a place for which the pool had no session, and wait for another one before all others."""
+        with self._state:
+            self._held -= 1
+            self._most = min(self._most, self._held)
+            self._next_probe = time.monotonic() + _PROBE
+        return self.queued(first=True)
+
+    def insist(self, place: Future[None]) -> None:
+        """Take a place that did not come: the pool may have a session again, whatever is known."""
+        with self._state:
+            if place not in self._waiting:
+                return
+            self._waiting.remove(place)
+            self._held += 1
+            self._most = max(self._most, self._held)
+        place.set_result(None)
+
+    def open(self) -> None:
+        """Let in everybody, for good."""
+        with self._state:
+            self._most = self._ceiling = math.inf
+        self._let_in()
+
+    def _check(self, deadline: Deadline) -> None:
+        if deadline.is_over:
+            raise DeadlineExceededError(
+                f"Nothing ran: all {self._held} sessions were in use until the deadline of {deadline.seconds:,.0f} "
+                "seconds was over. End conversations that are done (`close(thread_id)`), or raise "
+                "`max_concurrent_sessions` or `deadline`.",
+                ran=False,
+            )
+        with self._state:
+            if self._most >= self._ceiling or time.monotonic() < self._next_probe:
+                return
+            self._next_probe = time.monotonic() + _PROBE
+            self._most = max(self._most, self._held) + 1
+        self._let_in()
+
+    def _let_in(self) -> None:
+        let_in = []
+        with self._state:
+            while self._waiting and self._held < self._most:
+                self._held += 1
+                let_in.append(self._waiting.popleft())
+        for place in let_in:
+            place.set_result(None)
+
+
+def _probe_after() -> float:
+    # By chance a little longer, so that not all who wait wake up at once.
+    return _PROBE * random.uniform(1, 1.5)  # noqa: S311  # nothing secret

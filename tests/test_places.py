@@ -1,0 +1,140 @@
+"""Who has a place in the pool: in order, never more than there are, whoever gives up."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from aca_node_interpreter import places as module
+from aca_node_interpreter.errors import DeadlineExceededError
+from aca_node_interpreter.patience import NEVER, Deadline
+from aca_node_interpreter.places import Places
+
+
+def test_they_are_given_out_in_order() -> None:
+    places = Places(2)
+    asked = [places.queued() for _ in range(5)]
+    assert [place.done() for place in asked] == [True, True, False, False, False]
+    for first in range(3):
+        places.leave()
+        assert [place.done() for place in asked] == [number < first + 3 for number in range(5)]
+    assert not places.are_wanted
+
+
+def test_without_a_limit_everybody_has_one() -> None:
+    places = Places(None)
+    assert all(places.queued().done() for _ in range(1000))
+
+
+def test_who_gives_up_takes_nobodys_place() -> None:
+    places = Places(1)
+    first, second, third = (places.queued() for _ in range(3))
+    places.give_up(second)
+    places.give_up(first)
+    assert third.done()
+    assert second.cancelled()
+    places.leave()
+    assert places.queued().done()
+
+
+def test_never_more_than_there_are_by_threads_and_loops() -> None:
+    places, state = Places(3), threading.Lock()
+    inside = most = 0
+
+    def change(by: int) -> None:
+        nonlocal inside, most
+        with state:
+            inside += by
+            most = max(most, inside)
+
+    async def one(chance: random.Random) -> None:
+        await places.wait_async(places.queued(), NEVER)
+        change(1)
+        await asyncio.sleep(chance.random() / 1000)
+        change(-1)
+        places.leave()
+
+    def some(seed: int) -> None:
+        chance = random.Random(seed)  # noqa: S311  # any order will do
+        if seed % 2:
+
+            async def many() -> None:
+                await asyncio.gather(*(one(chance) for _ in range(20)))
+
+            asyncio.run(many())
+            return
+        for _ in range(20):
+            places.wait(places.queued(), NEVER)
+            change(1)
+            change(-1)
+            places.leave()
+
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(some, range(8)))
+    assert most <= 3
+    assert inside == 0
+
+
+async def test_a_cancelled_wait_loses_no_place() -> None:
+    places = Places(1)
+    for delay in range(30):
+        held = places.queued()
+        assert held.done()
+        waiting = [asyncio.ensure_future(places.wait_async(places.queued(), NEVER)) for _ in range(2)]
+        await asyncio.sleep(0)
+        if delay % 2:
+            places.leave()
+        waiting[0].cancel()
+        for _ in range(delay % 4):
+            await asyncio.sleep(0)
+        if not delay % 2:
+            places.leave()
+        await asyncio.wait_for(waiting[1], 5)
+        places.leave()
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_a_deadline_ends_the_wait_with_what_to_do(is_async: bool) -> None:
+    places = Places(1)
+    places.queued()
+    waiting, deadline = places.queued(), Deadline.after(0.05)
+    with pytest.raises(DeadlineExceededError, match="max_concurrent_sessions") as caught:
+        asyncio.run(places.wait_async(waiting, deadline)) if is_async else places.wait(waiting, deadline)
+    assert caught.value.ran is False
+    places.leave()
+    assert places.queued().done()
+
+
+def test_a_full_pool_teaches_how_many_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_PROBE", 0.05)
+    places = Places(None)
+    held = [places.queued() for _ in range(6)]
+    assert held[-1].done()
+    # The pool had five; whoever was refused waits before all others, and the others ask the pool nothing.
+    refused, later = places.refused(), places.queued()
+    assert not refused.done()
+    assert not later.done()
+    places.leave()
+    assert refused.done()
+    assert not later.done()
+    # Now and then one more is let in: somebody else may have left.
+    places.wait(later, Deadline.after(5))
+    # And when nobody has waited for a while, nothing is known any more.
+    threading.Event().wait(0.1)
+    assert places.queued().done()
+
+
+def test_who_was_refused_may_insist() -> None:
+    places = Places(None)
+    places.queued()
+    refused = places.refused()
+    assert not refused.done()
+    places.insist(refused)
+    assert refused.done()
+    places.insist(refused)
+    places.leave()
+    assert places.queued().done()
