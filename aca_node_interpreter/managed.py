@@ -30,7 +30,7 @@ from .errors import (
 )
 from .flow import Compute, Download, Flow, Sleep
 from .javascript import runtime_calls
-from .javascript.envelope import MAX_RECORD_BYTES, Envelope, Manifest, Record, split
+from .javascript.envelope import MAX_RECORD_BYTES, Envelope, Record, split
 from .javascript.prepared import Prepared
 from .local_files import BoundedBuffer
 from .models import MAX_RUN_SECONDS, Execution
@@ -205,20 +205,21 @@ class Runtime:
             raise _untold(None) from error
         return runtime_calls.was_installed(execution.stdout, mark)
 
-    def unread(self) -> Flow[Manifest]:
-        """Tell what the earliest run did to files of those whose answer nobody took, because the caller went away."""
+    def unread(self) -> Flow[Envelope | None]:
+        """Tell what became of the earliest run of those whose answer nobody took; `None` where that is not known."""
         if not self._unread:
-            return Manifest()
+            return None
         run_id, deadline = self._unread[0], time.monotonic() + _ASK_SECONDS
+        envelope: Envelope | None
         try:
             envelope = yield from self._asked(run_id, deadline, None)
             if envelope.state == "file":
                 envelope = (yield from self._record(run_id, envelope, deadline)).envelope
         except AcaNodeError:
-            envelope = Envelope("never")
+            envelope = None
         # Not before: whoever asked may have gone away, too.
         self._unread = self._unread[1:]
-        return envelope.files
+        return envelope
 
     @property
     def has_unread(self) -> bool:

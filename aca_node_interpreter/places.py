@@ -21,7 +21,7 @@ class Places:
     """Places in a session pool.
 
     Besides its own limit it learns the pool's: when that was full, as many are let in as were in use then, and now and
-    then one more; what was learned is forgotten when nobody has waited for a while.
+    then one more; what was learned is forgotten when nobody waits.
 
     Args:
         most: how many there may be at a time; without it only the pool decides.
@@ -44,11 +44,11 @@ class Places:
         """Return what is done when there is a place, which is then taken; `first` for whoever had one before."""
         place: Future[None] = Future()
         with self._state:
-            if not self._waiting and time.monotonic() > self._next_probe:
-                self._most = self._ceiling
             if first:
                 self._waiting.appendleft(place)
             else:
+                if not self._waiting:
+                    self._most = self._ceiling
                 self._waiting.append(place)
         self._let_in()
         return place

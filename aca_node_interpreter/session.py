@@ -18,7 +18,7 @@ from .collecting import Version, collect, may_be_artifact, version, versions
 from .errors import AcaNodeError, SessionLostError, UploadError
 from .flow import Batch, Compute, Download, Flow, Send
 from .inputs import Input, inputs_of
-from .javascript.envelope import Manifest
+from .javascript.envelope import Envelope, Manifest
 from .javascript.prepare import prepare
 from .javascript.prepared import Prepared, Refusal
 from .local_files import opened, repeatable
@@ -261,7 +261,10 @@ class Session:
         if reply.is_elsewhere:
             yield from self._missed()
         while self._runtime.has_unread:
-            self._owe((yield from self._runtime.unread()))
+            envelope = yield from self._runtime.unread()
+            self._notes.append(f"An earlier run was given up before its answer came. {_became(envelope)}")
+            if envelope is not None:
+                self._owe(envelope.files)
             self._owe(files)
         if len(reply.stdout) + len(reply.stderr) < _LARGE:
             outcome = outcome_of(reply, self._runs)
@@ -373,6 +376,18 @@ class Session:
         npm.check(reply)
         self._has_packages = True
         self._known = versions((yield from listing(self.calls)))
+
+
+def _became(envelope: Envelope | None) -> str:
+    """Say what became of a run."""
+    if envelope is None or envelope.state == "none":
+        return "Nobody knows what became of it."
+    if envelope.state == "never":
+        return "Its code had not arrived and did not run."
+    if envelope.state == "running":
+        return "It still runs."
+    ends = {"error": "ended with an error", "timeout": "was stopped at its time limit"}
+    return f"It went on and {ends.get(envelope.end, 'ended')}; the session kept its variables and files."
 
 
 def _prepared(text: str, language: str) -> Flow[Prepared | Refusal]:
