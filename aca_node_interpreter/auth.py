@@ -10,10 +10,13 @@ import weakref
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from typing import Any, Protocol, TypeVar, cast
 
+import anyio
+import anyio.to_thread
 import httpx
+from anyio.lowlevel import RunVar
 
 from .errors import AcaNodeError, AuthenticationError
 
@@ -60,9 +63,7 @@ class TokenSource:
     _token: str = field(default="", repr=False)
     _expires_on: float = 0.0
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
-    _asking: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = field(
-        default_factory=weakref.WeakKeyDictionary, repr=False
-    )
+    _asking: RunVar[anyio.Lock] = field(default_factory=lambda: RunVar("asking for a token"), repr=False)
 
     @classmethod
     def of(cls, credential: Credential | TokenProvider | TokenSource | None) -> TokenSource:
@@ -96,14 +97,20 @@ class TokenSource:
         if not self._is_stale(instead_of):
             return self._token
         if not self._is_async:
-            return await asyncio.to_thread(self.get, instead_of=instead_of)
-        # One lock for each loop: a lock of asyncio's belongs to the loop that it was first waited for on.
-        asking = self._asking.setdefault(asyncio.get_running_loop(), asyncio.Lock())
-        async with asking:
+            return await anyio.to_thread.run_sync(partial(self.get, instead_of=instead_of), abandon_on_cancel=True)
+        async with self._asking_here():
             with _worded():
                 if self._is_stale(instead_of):
                     self._keep(await self._ask())
                 return self._token
+
+    def _asking_here(self) -> anyio.Lock:
+        """Return the lock of this event loop: one belongs to the loop that it was first waited for on."""
+        asking = self._asking.get(None)
+        if asking is None:
+            asking = anyio.Lock()
+            self._asking.set(asking)
+        return asking
 
     @property
     def _is_async(self) -> bool:
