@@ -277,18 +277,16 @@ class SessionPoolClient(_SessionPoolClient):
             # Those that have begun are to end when an interrupt ends this.
             part = replace(patience, deadline=patience.deadline.part())
             try:
-                return side_by_side(lambda each: self._try(each, step.on_done, part), step.steps, _SIDE_BY_SIDE)
+                return side_by_side(lambda each: self._try(each, part), step.steps, _SIDE_BY_SIDE)
             finally:
                 part.deadline.end()
         return self._send(step, patience)
 
-    def _try(self, step: Step, on_done: Callable[[], object], patience: Patience) -> Any:
+    def _try(self, step: Step, patience: Patience) -> Any:
         try:
             return self._take(step, patience)
         except (AcaNodeError, OSError) as error:
             return error
-        finally:
-            on_done()
 
     def _send(self, operation: Operation[T], patience: Patience = IMPATIENT) -> T:
         def once() -> Reply:
@@ -532,8 +530,6 @@ class AsyncSessionPoolClient(_SessionPoolClient):
                     outcomes[number] = await self._take(step, patience)
                 except (AcaNodeError, OSError) as error:
                     outcomes[number] = error
-                finally:
-                    batch.on_done()
 
         async with anyio.create_task_group() as group:
             for number, step in enumerate(batch.steps):

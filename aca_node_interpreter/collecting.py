@@ -10,7 +10,7 @@ from .errors import AcaNodeError
 from .flow import Batch, Download, Flow
 from .models import RemoteFile
 from .operations import Operation, SessionCalls
-from .progress import Progress, no_progress
+from .progress import Counted, Progress, no_progress
 from .runs import reason
 
 # Packages that a run installed are not what it made.
@@ -44,7 +44,7 @@ def collect(
         saved_in: where they go.
         most: how many at most.
         hashes: sha256 by path, of those for which the session told it.
-        progress: shows how many have come.
+        progress: shows how much has come.
     """
     collection = Collection()
     if len(wanted) > most:
@@ -82,9 +82,10 @@ def _fetch(
     incoming = {path: IncomingArtifact(path, saved_in) for path in asked}
     outcomes = []
     if asked:
-        steps = [Download(operation, incoming[path]) for path, (_, operation) in asked.items()]
-        with progress("Downloading", len(steps)) as on_done:
-            outcomes = yield Batch(steps, on_done)
+        with progress("Downloading", [file.size for file, _ in asked.values()]) as count:
+            outcomes = yield Batch(
+                [Download(operation, Counted(incoming[path], count)) for path, (_, operation) in asked.items()]
+            )
     again = {}
     for (path, arrived), outcome in zip(incoming.items(), outcomes, strict=True):
         if isinstance(outcome, Exception):

@@ -12,7 +12,6 @@ import threading
 import time
 from collections import OrderedDict, deque
 from collections.abc import Iterable, MutableSequence
-from concurrent.futures import Future
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import islice, takewhile
@@ -20,7 +19,7 @@ from typing import TypeAlias
 
 from .flow import Flow
 from .operations import SessionCalls
-from .places import Places
+from .places import Place, Places
 from .progress import no_progress, show_progress
 from .session import Session
 from .settings import Settings
@@ -51,8 +50,8 @@ class Conversation:
     last_used: float = field(default_factory=time.monotonic)
     is_over: bool = False
     """Whether another session has taken its place."""
-    has_place: bool = False
-    """Whether it is one of those that may have a session now."""
+    place: Place | None = None
+    """What lets it have a session now, where it has that."""
 
     def given_back(self) -> Flow[None]:
         """End the session, if it is ours and there is one."""
@@ -129,16 +128,16 @@ class Conversations:
         self._leave((each for each in long_idle if each.key is not OWN), _AT_ONCE, to_end)
         return to_end
 
-    def place_for(self, conversation: Conversation) -> Future[None]:
+    def place_for(self, conversation: Conversation) -> Place:
         """Ask for the right to a session; for it, others leave that are idle, the least recently used first."""
-        place = self.places.refused() if conversation.has_place else self.places.queued()
-        conversation.has_place = False
+        refused, conversation.place = conversation.place, None
+        place = self.places.queued() if refused is None else self.places.refused(refused)
         self.make_room()
         return place
 
-    def place_taken(self, conversation: Conversation) -> list[Conversation]:
+    def place_taken(self, conversation: Conversation, place: Place) -> list[Conversation]:
         """Note that the place has come, and return who left for it: the session is to be ended first."""
-        conversation.has_place = True
+        conversation.place = place
         with self._state:
             return [self._owed.popleft()] if self._owed else []
 
@@ -146,7 +145,7 @@ class Conversations:
         """Have idle conversations leave for those that wait; called whenever one becomes idle or begins to wait."""
         while self.places.are_wanted:
             with self._state:
-                candidates = [each for each in self._known.values() if each.has_place and not each.is_lent]
+                candidates = [each for each in self._known.values() if each.place is not None and not each.is_lent]
             if not self._leave(candidates, 1, self._owed):
                 return
 
@@ -169,8 +168,8 @@ class Conversations:
     def _forget(self, conversation: Conversation) -> None:
         self._known.pop(conversation.key, None)
         conversation.is_over = True
-        if conversation.has_place:
-            conversation.has_place = False
+        if conversation.place is not None:
+            conversation.place = None
             self.places.leave()
 
     def all(self) -> list[Conversation]:

@@ -126,7 +126,7 @@ class NodeSessionsCodeExecutor(BaseTool, CodeExecutor, Component[NodeSessionsCon
         max_concurrent_sessions: how many sessions may be in use at a time. Conversations beyond that wait, in order,
             until one is idle, whose session is then given back: the least recently used first. A full pool is waited
             for in the same way.
-        show_progress: show how far transfers of many files are, in a terminal or a notebook.
+        show_progress: show how far transfers of large or many files are, in a terminal or a notebook.
         return_images: as LangChain's tool, show the model the last few pictures that a run made, beside the text. They
             become part of the conversation, and of its checkpoints. The model must take pictures in tool results, which
             OpenAI's do with `ChatOpenAI(use_responses_api=True)`.

@@ -57,8 +57,6 @@ class Batch:
     """Transfer files side by side; the outcome is a list of outcomes, an error in place of one where it failed."""
 
     steps: Sequence[Download | Send]
-    on_done: Callable[[], object] = bool
-    """Called after each, from whatever thread did it."""
 
 
 @dataclass(frozen=True)

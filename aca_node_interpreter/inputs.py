@@ -32,6 +32,16 @@ class Input:
     """What it holds, in a few words for a model."""
 
     @property
+    def size(self) -> int:
+        """Bytes, as far as that is known before it is read."""
+        if isinstance(self.content, bytes):
+            return len(self.content)
+        try:
+            return Path(self.content).stat().st_size if isinstance(self.content, (str, os.PathLike)) else 0
+        except OSError:  # whoever opens it tells
+            return 0
+
+    @property
     def is_path(self) -> bool:
         """Whether it lies on this machine's disk."""
         return isinstance(self.content, (str, os.PathLike))

@@ -6,15 +6,28 @@ import math
 import random
 import threading
 import time
-from collections import deque
+from bisect import insort
 from concurrent.futures import Future
+from itertools import count
 
 from .errors import DeadlineExceededError
 from .patience import Deadline
 from .turns import wait_for, wait_for_async
 
+# Azure's pools have at most so many sessions, by its command line; a limit that nobody set is not above it.
+_LARGEST_POOL = 600
+
 # Seconds after which one more is let in than the pool had when it was last full: others may have left it.
 _PROBE = 5.0
+
+
+class Place(Future[None]):
+    """A place that was asked for; done when it is there."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.number = number
+        """Who asked before has a lower one."""
 
 
 class Places:
@@ -24,14 +37,15 @@ class Places:
     then one more; what was learned is forgotten when nobody waits.
 
     Args:
-        most: how many there may be at a time; without it only the pool decides.
+        most: how many there may be at a time; without it the pool decides.
     """
 
     def __init__(self, most: int | None) -> None:
-        self._ceiling: float = math.inf if most is None else most
-        self._most = self._ceiling
+        self._ceiling: float = _LARGEST_POOL if most is None else most
+        self._most: float = self._ceiling
         self._held = 0
-        self._waiting: deque[Future[None]] = deque()
+        self._waiting: list[Place] = []
+        self._numbers = count()
         self._next_probe = 0.0
         self._state = threading.Lock()
 
@@ -40,20 +54,17 @@ class Places:
         """Whether somebody waits for one."""
         return bool(self._waiting)
 
-    def queued(self, *, first: bool = False) -> Future[None]:
-        """Return what is done when there is a place, which is then taken; `first` for whoever had one before."""
-        place: Future[None] = Future()
+    def queued(self) -> Place:
+        """Return what is done when there is a place, which is then taken."""
         with self._state:
-            if first:
-                self._waiting.appendleft(place)
-            else:
-                if not self._waiting:
-                    self._most = self._ceiling
-                self._waiting.append(place)
+            if not self._waiting:
+                self._most = self._ceiling
+            place = Place(next(self._numbers))
+            self._waiting.append(place)
         self._let_in()
         return place
 
-    def wait(self, place: Future[None], deadline: Deadline) -> None:
+    def wait(self, place: Place, deadline: Deadline) -> None:
         """Wait for a place.
 
         Raises:
@@ -66,7 +77,7 @@ class Places:
             self.give_up(place)
             raise
 
-    async def wait_async(self, place: Future[None], deadline: Deadline) -> None:
+    async def wait_async(self, place: Place, deadline: Deadline) -> None:
         """Do what `wait` does, without holding up the event loop."""
         try:
             while not await wait_for_async(place, min(deadline.left(), _probe_after())):
@@ -75,7 +86,7 @@ class Places:
             self.give_up(place)
             raise
 
-    def give_up(self, place: Future[None]) -> None:
+    def give_up(self, place: Place) -> None:
         """Wait no more; where the place came at that very moment, it goes on to the next."""
         with self._state:
             is_waiting = place in self._waiting
@@ -92,23 +103,27 @@ class Places:
             self._held -= 1
         self._let_in()
 
-    def refused(self) -> Future[None]:
-        """Leave a place for which the pool had no session, and wait for another one before all others."""
+    def refused(self, former: Place) -> Place:
+        """Give back a place for which the pool had no session, and wait for another one, as long as ever."""
+        place = Place(former.number)
         with self._state:
             self._held -= 1
             self._most = min(self._most, self._held)
             self._next_probe = time.monotonic() + _PROBE
-        return self.queued(first=True)
+            insort(self._waiting, place, key=lambda each: each.number)
+        return place
 
-    def insist(self, place: Future[None]) -> None:
-        """Take a place that did not come: the pool may have a session again, whatever is known."""
+    def insist(self, place: Place) -> bool:
+        """Take a place that did not come, if its turn is next: the pool may have a session again, whatever is known."""
         with self._state:
-            if place not in self._waiting:
-                return
-            self._waiting.remove(place)
-            self._held += 1
-            self._most = max(self._most, self._held)
-        place.set_result(None)
+            if place in self._waiting[1:]:
+                return False
+            if place in self._waiting:
+                self._waiting.remove(place)
+                self._held += 1
+                self._most = max(self._most, self._held)
+                place.set_result(None)
+            return True
 
     def open(self) -> None:
         """Let in everybody, for good."""
@@ -116,7 +131,12 @@ class Places:
             self._most = self._ceiling = math.inf
         self._let_in()
 
-    def _check(self, deadline: Deadline) -> None:
+    def check_deadline(self, deadline: Deadline) -> None:
+        """Wait no longer than a deadline.
+
+        Raises:
+            DeadlineExceededError: it is over.
+        """
         if deadline.is_over:
             raise DeadlineExceededError(
                 f"Nothing ran: all {self._held} sessions were in use until the deadline of {deadline.seconds:,.0f} "
@@ -124,6 +144,9 @@ class Places:
                 "`max_concurrent_sessions` or `deadline`.",
                 ran=False,
             )
+
+    def _check(self, deadline: Deadline) -> None:
+        self.check_deadline(deadline)
         with self._state:
             if self._most >= self._ceiling or time.monotonic() < self._next_probe:
                 return
@@ -136,7 +159,7 @@ class Places:
         with self._state:
             while self._waiting and self._held < self._most:
                 self._held += 1
-                let_in.append(self._waiting.popleft())
+                let_in.append(self._waiting.pop(0))
         for place in let_in:
             place.set_result(None)
 

@@ -234,13 +234,13 @@ class SessionRunner:
                         continue
                     connection = self._connected()
                     _give_back(connection, conversations.end_idle())
-                    if not talk.has_place:
+                    if talk.place is None:
                         place = conversations.place_for(talk)
                         if not place.done() and conversations.are_held_up_here:
                             conversations.places.give_up(place)
                             raise ConfigurationError(STOPS_THE_LOOP)
                         conversations.places.wait(place, deadline)
-                        _give_back(connection, conversations.place_taken(talk))
+                        _give_back(connection, conversations.place_taken(talk, place))
                     self._check_still_open(closings)
                     talk.session.deadline = deadline
                     try:
@@ -266,9 +266,10 @@ class SessionRunner:
                     connection = await self._aconnected()
                     if leaving := conversations.end_idle():
                         await asyncio.to_thread(_give_back, connection, leaving)
-                    if not talk.has_place:
-                        await conversations.places.wait_async(conversations.place_for(talk), deadline)
-                        if leaving := conversations.place_taken(talk):
+                    if talk.place is None:
+                        place = conversations.place_for(talk)
+                        await conversations.places.wait_async(place, deadline)
+                        if leaving := conversations.place_taken(talk, place):
                             await asyncio.to_thread(_give_back, connection, leaving)
                     self._check_still_open(closings)
                     talk.session.deadline = deadline
@@ -295,15 +296,15 @@ class SessionRunner:
 
 def _when_full(conversations: Conversations, connection: Connection, talk: Conversation, seconds: float) -> Flow[None]:
     """Wait until the pool has a session again: one that an idle conversation leaves, or after so many seconds any."""
-    _log.warning("The session pool is full: waiting for a session")
-    place = conversations.place_for(talk)
+    _log.info("The session pool is full: waiting for a session")
+    place, places = conversations.place_for(talk), conversations.places
     try:
-        if not (yield Await(place, seconds)):
-            conversations.places.insist(place)
+        while not (yield Await(place, seconds)) and not places.insist(place):
+            places.check_deadline(talk.session.deadline)
     except BaseException:
-        conversations.places.give_up(place)
+        places.give_up(place)
         raise
-    leaving = conversations.place_taken(talk)
+    leaving = conversations.place_taken(talk, place)
     yield Compute(lambda: _give_back(connection, leaving))
 
 

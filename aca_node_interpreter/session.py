@@ -28,7 +28,7 @@ from .operations import SessionCalls, Upload, checked_timeout
 from .outcomes import outcome_of
 from .patience import NEVER, Deadline
 from .previews import preview
-from .progress import Progress, no_progress
+from .progress import Progress, counted, no_progress
 from .raw import collected, listing, lists_all, run_raw
 from .runs import Limits, Outcome, Run, finished, reason, refused
 
@@ -65,7 +65,7 @@ class Session:
         mode: `managed`, or `raw` for code that is to be sent exactly as it is.
         packages: npm packages that every run finds, such as `zod@3`.
         keeps_uploads: whether files that were uploaded are put back when the session was lost.
-        progress: shows how far the transfer of many files is.
+        progress: shows how far a transfer of files is.
     """
 
     calls: SessionCalls
@@ -157,13 +157,13 @@ class Session:
         repeats: list[Callable[[], Upload] | None] = [None] * len(inputs)
         if self.keeps_uploads:
             repeats = yield Compute(lambda: [repeatable(each.content, each.name) for each in inputs])
-        steps = []
-        for each, repeat in zip(inputs, repeats, strict=True):
-            content = each.content if repeat is None or each.is_path else repeat().content
-            send = partial(self.calls.upload_file, path=each.directory or None)
-            steps.append(Send(opened(content, each.name), send))
-        with self.progress("Uploading", len(steps)) as on_done:
-            outcomes = yield Batch(steps, on_done)
+        with self.progress("Uploading", [each.size for each in inputs]) as count:
+            steps = []
+            for each, repeat in zip(inputs, repeats, strict=True):
+                content = each.content if repeat is None or each.is_path else repeat().content
+                send = partial(self.calls.upload_file, path=each.directory or None)
+                steps.append(Send(counted(opened(content, each.name), count), send))
+            outcomes = yield Batch(steps)
         sent, failed = [], []
         for each, repeat, outcome in zip(inputs, repeats, outcomes, strict=True):
             if isinstance(outcome, Exception):

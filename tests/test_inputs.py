@@ -214,3 +214,9 @@ def test_progress_is_shown_in_a_terminal(
         printed = capsys.readouterr().out
         assert ("Downloading" in printed) == is_terminal
         assert is_terminal or not printed
+        # One file is worth it when it is large.
+        for size, is_large in ((10, False), (6 << 20, True)):
+            executor.upload(bytes(size), name="one.bin")
+            printed = capsys.readouterr().out
+            assert ("Uploading" in printed) == (is_terminal and is_large)
+            assert ("6.3/6.3 MB" in printed) == (is_terminal and is_large)

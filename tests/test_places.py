@@ -25,9 +25,10 @@ def test_they_are_given_out_in_order() -> None:
     assert not places.are_wanted
 
 
-def test_without_a_limit_everybody_has_one() -> None:
+def test_without_a_limit_there_are_as_many_as_in_the_largest_pool() -> None:
     places = Places(None)
-    assert all(places.queued().done() for _ in range(1000))
+    assert all(places.queued().done() for _ in range(600))
+    assert not places.queued().done()
 
 
 def test_who_gives_up_takes_nobodys_place() -> None:
@@ -112,28 +113,27 @@ def test_a_deadline_ends_the_wait_with_what_to_do(is_async: bool) -> None:
 def test_a_full_pool_teaches_how_many_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_PROBE", 0.05)
     places = Places(None)
-    held = [places.queued() for _ in range(6)]
+    held = [places.queued() for _ in range(7)]
     assert held[-1].done()
-    # The pool had five; whoever was refused waits before all others, and the others ask the pool nothing.
-    refused, later = places.refused(), places.queued()
-    assert not refused.done()
-    assert not later.done()
-    places.leave()
-    assert refused.done()
-    assert not later.done()
+    # The pool had five; those who were refused wait before all others, who ask the pool nothing.
+    seventh, sixth, later = places.refused(held[6]), places.refused(held[5]), places.queued()
+    for place in (sixth, seventh):
+        assert not any(each.done() for each in (place, later))
+        places.leave()
+        assert place.done()
     # Now and then one more is let in: somebody else may have left.
     places.wait(later, Deadline.after(5))
     # And when nobody waits, nothing is known any more.
     assert places.queued().done()
 
 
-def test_who_was_refused_may_insist() -> None:
+def test_who_was_refused_and_is_next_may_insist() -> None:
     places = Places(None)
-    places.queued()
-    refused = places.refused()
-    assert not refused.done()
-    places.insist(refused)
-    assert refused.done()
-    places.insist(refused)
+    first, second = (places.refused(each) for each in [places.queued(), places.queued()])
+    assert not places.insist(second)
+    assert places.insist(first)
+    assert (first.done(), second.done()) == (True, False)
+    assert places.insist(first)
     places.leave()
+    assert second.done()
     assert not places.are_wanted

@@ -14,7 +14,7 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 MAX_HEAD_BYTES = 64 * 1024
-MAX_CONNECTIONS = 256
+MAX_CONNECTIONS = 1024
 MAX_WAITING = 16
 HEAD_SECONDS = 10.0
 
