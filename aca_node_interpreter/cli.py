@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn, Optional
 
 import typer
 
-from .errors import AcaNodeError
+from .errors import AcaNodeError, ConfigurationError
 
 if TYPE_CHECKING:
     from .client import SessionPoolClient
@@ -107,7 +107,8 @@ def run(
         from .runner import SessionRunner
         from .settings import Settings
 
-        code = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
+        with _local_file(file, "Name a JavaScript file that is there, or - for standard input."):
+            code = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
         settings = Settings(
             endpoint=endpoint,
             token=token,
@@ -229,7 +230,8 @@ def get_file(
 ) -> None:
     """Fetch a file of the session."""
     directory, _, name = path.rpartition("/")
-    with _connected(endpoint, token, session) as client:
+    fix = "Let --to name a directory that is there, or a file in one, where you may write."
+    with _connected(endpoint, token, session) as client, _local_file(to, fix):
         size = client.download_file_to(to, name, path=directory or None)
     typer.echo(f"saved {to / name if to.is_dir() else to} ({size:,} bytes)")
 
@@ -243,7 +245,8 @@ def put_file(
     token: Token = None,
 ) -> None:
     """Send a file to the session."""
-    with _connected(endpoint, token, session) as client:
+    fix = "Name a file on this machine that you may read."
+    with _connected(endpoint, token, session) as client, _local_file(file, fix):
         sent = client.upload_file(file, path=path or None)
     typer.echo(f"sent {sent.path} ({sent.size:,} bytes)")
 
@@ -252,11 +255,28 @@ def put_file(
 def _connected(endpoint: str | None, token: str | None, session: str) -> Iterator[SessionPoolClient]:
     with _told():
         from .client import SessionPoolClient
+        from .endpoint import LEAVE_IT_OUT, checked_identifier
 
         if not endpoint:
             _fail("Which pool? Pass --endpoint or set ACA_POOL_MANAGEMENT_ENDPOINT.")
+        try:
+            checked_identifier(session)
+        except ConfigurationError as error:
+            _fail(f"{str(error).removesuffix(LEAVE_IT_OUT)}Pass the --session that code ran in.")
         with SessionPoolClient(endpoint, token=token, session_id=session) as client:
             yield client
+
+
+@contextmanager
+def _local_file(name: object, fix: str) -> Iterator[None]:
+    """Tell which file of this machine can't be read or written, why, and what to do."""
+    try:
+        yield
+    except AcaNodeError:  # some are an OSError, too
+        raise
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no text in UTF-8"
+        _fail(f"{name}: {reason}. {fix}")
 
 
 @contextmanager

@@ -23,6 +23,8 @@ _WHAT_TO_PASTE = (
     "--query properties.poolManagementEndpoint` prints it."
 )
 
+LEAVE_IT_OUT = "Leave it out to get a random one."
+
 
 @dataclass(frozen=True)
 class Endpoint:
@@ -102,7 +104,7 @@ def checked_identifier(identifier: str) -> str:
     if not isinstance(identifier, str) or not _IDENTIFIER.fullmatch(identifier):
         raise ConfigurationError(
             "A session identifier is 4 to 128 ASCII letters, digits or punctuation marks, without spaces and "
-            "backslashes. Leave it out to get a random one."
+            f"backslashes. {LEAVE_IT_OUT}"
         )
     return identifier
 

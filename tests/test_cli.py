@@ -71,13 +71,20 @@ def test_run_goes_on_with_a_named_session(aca_node: AcaNode) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("run", "missing.js"), "missing.js"),
+        (("run", "missing.js"), "missing.js: No such file or directory. Name a JavaScript file that is there, or -"),
+        (("run", "."), ".: Is a directory. Name a JavaScript file"),
+        (("run", sys.executable), "it is no text in UTF-8. Name a JavaScript file"),
         (("run", "-", "--timeout", "500"), "220 seconds"),
         (("run", "-", "--session", "x"), "4 to 128"),
         (("run", "-", "--endpoint", "http://example.com"), "use https"),
         (("run", "-", "--token", "wrong"), "does not know the caller"),
         (("files", "get", "missing.txt", "--session", "some-session"), "no such"),
-        (("files", "put", "missing.txt", "--session", "some-session"), "missing.txt"),
+        (("files", "put", "missing.txt", "--session", "some-session"), "missing.txt: No such file or directory. Name"),
+        (
+            ("files", "get", "x", "--session", "some-session", "--to", "no/x"),
+            "no/x: No such file or directory. Let --to",
+        ),
+        (("files", "ls", "--session", "a b"), "spaces and backslashes. Pass the --session that code ran in."),
     ],
 )
 def test_what_can_not_work_is_a_sentence_and_exit_code_2(
