@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import logging
 import shlex
 import sys
 import threading
@@ -63,6 +64,8 @@ def main(
     version: Annotated[bool, typer.Option("--version", is_eager=True, help="Print the version and end.")] = False,
 ) -> None:
     """Run JavaScript in Azure Container Apps session pools, or in one embedded here."""
+    # Without a sign-in it logs pages; the error says what to do.
+    logging.getLogger("azure.identity").addHandler(logging.NullHandler())
     if version:
         from ._version import version as installed
 
@@ -195,16 +198,35 @@ def serve(
 
 
 @app.command()
-def doctor() -> None:
-    """Look at what this machine has, and say what to do about what it lacks. Ends with 1 when no pool works."""
-    from .doctor import examine, works
+def doctor(
+    endpoint: Endpoint = None,
+    token: Token = None,
+    api_version: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="Ask the pool in this one instead of the package's default."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print all findings as one object of JSON.")] = False,
+) -> None:
+    """Find what is wrong with this machine and with the session pool that is named, and say the fix.
+
+    Without a pool it tries the embedded one, and nothing leaves this machine. A pool is sent a short run, which tries
+    to connect to registry.npmjs.org and whose session is then deleted. Ends with 1 when code can't run.
+    """
+    from .doctor import examine
+    from .operations import CURRENT_API
 
     findings = []
-    for finding in examine():
+    for finding in examine(endpoint, token=token, api_version=CURRENT_API if api_version is None else api_version):
         findings.append(finding)
-        mark = "ok  " if finding.ok else "FAIL" if finding.needed else "--  "
-        typer.echo(f"{mark} {finding.what:21} {finding.words}")
-    raise typer.Exit(0 if works(findings) else 1)
+        if not as_json:
+            mark = "ok  " if finding.ok else "FAIL" if finding.failed else "--  "
+            typer.echo(f"{mark} {finding.what:21} {finding.words}")
+            for at, line in enumerate(finding.fix.splitlines()):
+                typer.echo(f"{'' if at else 'fix:':>25}  {line}")
+    works = not any(finding.failed for finding in findings)
+    if as_json:
+        typer.echo(json.dumps({"works": works, "findings": [finding.as_json() for finding in findings]}, indent=2))
+    raise typer.Exit(0 if works else 1)
 
 
 @files.command("ls")

@@ -16,8 +16,9 @@ _IDENTIFIER = re.compile(r"[a-zA-Z0-9_|}{\[\]:\";'<>?/.,@#$%^&*()\-+=!~`]{4,128}
 _POOL_PATH = re.compile(r"/subscriptions/[^/]+/resourceGroups/[^/]+/sessionPools/[^/]+", re.IGNORECASE)
 _CALL_PATH = re.compile(r"/((code|python)/execute|executions|files)(/.*)?", re.IGNORECASE)
 _SESSION_HOSTS = (".dynamicsessions.io", ".acasessions.io")
+_NOT_POOLS = {"management.azure.com": "Azure's management API", "portal.azure.com": "the Azure portal"}
 
-_WHAT_TO_PASTE = (
+WHAT_TO_PASTE = (
     "Paste the pool's management endpoint, which looks like https://REGION.dynamicsessions.io/subscriptions/…/"
     "resourceGroups/…/sessionPools/NAME; `az containerapp sessionpool show --name NAME --resource-group GROUP "
     "--query properties.poolManagementEndpoint` prints it."
@@ -49,33 +50,31 @@ class Endpoint:
         """
         text = text.strip().strip("\"'").strip()
         if text.lower().startswith("/subscriptions/"):
-            raise ConfigurationError(f"That is an ARM resource id, not an endpoint. {_WHAT_TO_PASTE}")
+            raise ConfigurationError(f"That is an ARM resource id, not an endpoint. {WHAT_TO_PASTE}")
         try:
             parts = urlsplit(text)
             host, port = (parts.hostname or "").lower(), parts.port
         except ValueError:
-            raise ConfigurationError(f"The endpoint is no URL. {_WHAT_TO_PASTE}") from None
+            raise ConfigurationError(f"The endpoint is no URL. {WHAT_TO_PASTE}") from None
         if parts.scheme == "unix":
             path = os.fsdecode(unquote_to_bytes(parts.path))
             if not path.startswith("/") or "\0" in path or host or parts.query or parts.fragment:
                 raise ConfigurationError("A pool on a Unix socket is written as unix:///PATH/OF/THE/SOCKET.")
             return cls("http://localhost", is_loopback=True, socket=path)
         if parts.scheme not in ("http", "https") or not host:
-            raise ConfigurationError(f"The endpoint is no https URL. {_WHAT_TO_PASTE}")
+            raise ConfigurationError(f"The endpoint is no https URL. {WHAT_TO_PASTE}")
+        if host in _NOT_POOLS:
+            raise ConfigurationError(f"That is an address of {_NOT_POOLS[host]}, not of the pool. {WHAT_TO_PASTE}")
         if parts.username or parts.password:
-            raise ConfigurationError(f"The endpoint must not hold a user name. {_WHAT_TO_PASTE}")
+            raise ConfigurationError(f"The endpoint must not hold a user name. {WHAT_TO_PASTE}")
         if parts.query or parts.fragment:
-            raise ConfigurationError(f"The endpoint must end before the '?' or '#'. {_WHAT_TO_PASTE}")
+            raise ConfigurationError(f"The endpoint must end before the '?' or '#'. {WHAT_TO_PASTE}")
         loopback = is_loopback(host)
         if parts.scheme == "http" and not loopback:
-            raise ConfigurationError(f"Plain http would show your token to the network: use https. {_WHAT_TO_PASTE}")
-        if host == "management.azure.com":
-            raise ConfigurationError(
-                f"That is the address of Azure's management API, not of the pool. {_WHAT_TO_PASTE}"
-            )
+            raise ConfigurationError(f"Plain http would show your token to the network: use https. {WHAT_TO_PASTE}")
         path = _without_call(re.sub("/+", "/", parts.path).rstrip("/"))
         if host.endswith(_SESSION_HOSTS) and not _POOL_PATH.fullmatch(path):
-            raise ConfigurationError(f"The endpoint does not name a session pool. {_WHAT_TO_PASTE}")
+            raise ConfigurationError(f"The endpoint does not name a session pool. {WHAT_TO_PASTE}")
         netloc = f"[{host}]" if ":" in host else host
         return cls(f"{parts.scheme}://{netloc}{f':{port}' if port else ''}{path}", loopback)
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 
@@ -54,8 +56,8 @@ Answer = Callable[[Request], Response]
 
 
 @contextmanager
-def serve(answer: Answer) -> Iterator[Server]:
-    """Serve on a free loopback port."""
+def serve(answer: Answer, *, certificate: Path | None = None) -> Iterator[Server]:
+    """Serve on a free loopback port, with TLS if there is a certificate with its key."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -68,7 +70,10 @@ def serve(answer: Answer) -> Iterator[Server]:
             if response.status is None:
                 self.close_connection = True
                 return
-            self.send_response(response.status)
+            if "Date" in response.headers:
+                self.send_response_only(response.status)
+            else:
+                self.send_response(response.status)
             for name, value in response.headers.items():
                 self.send_header(name, value)
             self.send_header("Content-Length", str(len(response.body)))
@@ -105,7 +110,11 @@ def serve(answer: Answer) -> Iterator[Server]:
             """Say nothing: tests break connections on purpose."""
 
     http = QuietServer(("127.0.0.1", 0), Handler)
-    server = Server(f"http://127.0.0.1:{http.server_port}")
+    if certificate is not None:
+        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        tls.load_cert_chain(certificate)
+        http.socket = tls.wrap_socket(http.socket, server_side=True)
+    server = Server(f"{'http' if certificate is None else 'https'}://127.0.0.1:{http.server_port}")
     thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     try:

