@@ -18,6 +18,9 @@ from typing import Any
 
 import pytest
 
+from tests.certificates import self_signed
+from tests.http_server import Request, Response, serve
+
 SCRIPT = Path(__file__).parents[1] / "samples" / "azure" / "setup.sh"
 SH = shutil.which("sh")
 pytestmark = pytest.mark.skipif(
@@ -157,7 +160,7 @@ def stand_in(folder: Path, argv: list[str], options: dict[str, str], token: str)
             return refuse(1, "(MissingSubscriptionRegistration) The subscription is not registered.")
         host = f"{given['--location']}.dynamicsessions.io"
         endpoint = f"https://{host}{path}/sessionPools/{pool}" if azure["has_endpoint"] else ""
-        pools[pool] = {"group": group, "id": resource_id, "endpoint": endpoint}
+        pools[pool] = {"group": group, "id": resource_id, "endpoint": azure["endpoint"] or endpoint}
     elif command == "containerapp sessionpool list":
         answers = {f"[?name=='{name}'].id": each["id"] for name, each in pools.items() if each["group"] == group}
         answers.setdefault(given.get("--query", ""), "")
@@ -215,20 +218,34 @@ class Azure:
         return self.shell(str(SH), str(SCRIPT), *arguments, answer=answer, **settings)
 
 
+def command(file: Path, script: str) -> None:
+    file.write_text(f"#!/bin/sh\n{script}\n")
+    file.chmod(0o755)
+
+
 @pytest.fixture
 def azure(tmp_path: Path) -> Azure:
-    (tmp_path / "bin").mkdir()
+    azure_bin = tmp_path / "bin"
+    azure_bin.mkdir()
     program = tmp_path / "az.py"
     program.write_text(
         "from __future__ import annotations\nimport json, sys\nfrom pathlib import Path\n"
         + inspect.getsource(stand_in)
         + f"sys.exit(stand_in(Path({str(tmp_path)!r}), sys.argv[1:], {OPTIONS!r}, {TOKEN!r}))\n"
     )
-    az = tmp_path / "bin" / "az"
-    az.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -IS {shlex.quote(str(program))} "$@"\n')
-    az.chmod(0o755)
-    nothing: dict[str, object] = {"groups": {}, "pools": {}, "others": [], "assignments": []}
-    state = {"signed_in": True, "provider": "NotRegistered", "has_endpoint": True, "failing": "", **nothing}
+    command(azure_bin / "az", f'exec {shlex.quote(sys.executable)} -IS {shlex.quote(str(program))} "$@"')
+    nothing: dict[str, object] = {"endpoint": "", "groups": {}, "pools": {}, "others": [], "assignments": []}
+    # Whoever has the real one on PATH must not ask Azure.
+    asked = shlex.quote(str(tmp_path / "doctor.txt"))
+    command(azure_bin / "aca-node", f'echo "$@" >{asked}; echo "what the doctor found"')
+    state = {
+        "endpoint": "",
+        "signed_in": True,
+        "provider": "NotRegistered",
+        "has_endpoint": True,
+        "failing": "",
+        **nothing,
+    }
     (tmp_path / "azure.json").write_text(json.dumps(state))
     return Azure(tmp_path)
 
@@ -245,6 +262,51 @@ def test_create_makes_exactly_these_calls_and_prints_only_the_export_line(azure:
     assert "minutes" in run.stderr
     assert "aca-node run -" in run.stderr
     assert "My subscription" in run.stderr
+
+
+def test_it_ends_with_the_doctor(azure: Azure) -> None:
+    run = azure.run()
+    assert (azure.folder / "doctor.txt").read_text() == f"doctor --endpoint {ENDPOINT}\n"
+    assert "what the doctor found" in run.stderr
+    assert "does not work yet" not in run.stderr
+
+
+def test_what_the_doctor_finds_does_not_stop_the_printed_line(azure: Azure) -> None:
+    command(azure.folder / "bin" / "aca-node", "echo FAIL role; exit 1")
+    run = azure.run()
+    assert (run.returncode, run.stdout) == (0, EXPORT)
+    assert "FAIL role\nIt does not work yet" in run.stderr
+
+
+def test_without_the_package_it_says_how_to_look(azure: Azure) -> None:
+    (azure.folder / "bin" / "aca-node").unlink()
+    for tool in ("sh", "awk"):
+        (azure.folder / "bin" / tool).symlink_to(str(shutil.which(tool)))
+    run = azure.run(PATH=str(azure.folder / "bin"))
+    assert (run.returncode, run.stdout) == (0, EXPORT)
+    assert "aca-node is not on PATH: install the package" in run.stderr
+
+
+@pytest.mark.parametrize("status", [200, 403])
+def test_the_real_doctor_asks_the_pool_with_the_token_of_az(azure: Azure, status: int) -> None:
+    def answer(request: Request) -> Response:
+        execution = {"id": "e", "status": "Succeeded", "result": {"stdout": "node v20.17.0\negress off\n"}}
+        return Response(status, json.dumps(execution).encode()) if request.method == "POST" else Response(204)
+
+    certificate = self_signed(azure.folder)
+    python = f'exec {shlex.quote(sys.executable)} -m aca_node_interpreter "$@"'
+    command(azure.folder / "bin" / "aca-node", python)
+    with serve(answer, certificate=certificate) as server:
+        endpoint = server.url + ENDPOINT.partition(".io")[2]
+        azure.change(endpoint=endpoint)
+        run = azure.run(SSL_CERT_FILE=str(certificate), AZURE_TOKEN_CREDENTIALS="AzureCliCredential")
+    assert (run.returncode, run.stdout) == (0, EXPORT.replace(ENDPOINT, endpoint)), run.stderr
+    assert {request.headers["authorization"] for request in server.requests} == {f"Bearer {TOKEN}"}
+    if status == 200:
+        assert "code ran on Node.js 20.17.0" in run.stderr
+    else:
+        assert "FAIL role" in run.stderr
+        assert f"--scope {POOL_PATH}\n" in run.stderr
 
 
 def test_the_printed_line_sets_the_endpoint_even_with_the_oddest_legal_name(azure: Azure) -> None:

@@ -19,7 +19,7 @@ RIGHTS="Read the message of az above; you need the Contributor role there. Runni
 
 usage() {
     cat <<END
-usage: setup.sh                  create what is missing, print the line that points aca-node at the pool
+usage: setup.sh                  create what is missing, look whether it works, print what points aca-node at it
        setup.sh remove [--yes]   delete the pool, and the resource group if this script created it
        setup.sh --help
 
@@ -129,6 +129,13 @@ create() {
     step "Checking that a token can be had" "Run 'az login --scope $AUDIENCE/.default', then run this script again." \
         account get-access-token --resource "$AUDIENCE" --output none
 
+    if command -v aca-node >/dev/null; then
+        say "Asking the pool (aca-node doctor) ..."
+        aca-node doctor --endpoint "$endpoint" ||
+            say "It does not work yet for whoever is signed in. A new role may take some minutes: run aca-node doctor again."
+    else
+        say "aca-node is not on PATH: install the package, then let 'aca-node doctor' tell whether the pool works."
+    fi
     say "Done. A new role may take some minutes to work; until then the pool answers 401 or 403."
     say "Run the next line in your shell; after that, for example: echo 'console.log(process.version)' | aca-node run -"
     printf "export ACA_POOL_MANAGEMENT_ENDPOINT='%s'\n" "$endpoint" >&3
