@@ -221,6 +221,12 @@ def test_a_pool_served_here_without_its_token(pool: LocalPool) -> None:
     assert "holds characters that no token has" in failure(examined(pool.endpoint, "ä")).words
 
 
+@pytest.mark.parametrize("caller", ["a", "ab", "abc", "abcd"])
+def test_claims_are_read_whatever_their_length(caller: str) -> None:
+    claims = Claims.of(signed(oid=caller))
+    assert claims == Claims("https://dynamicsessions.io", MINE, caller, 2**33)
+
+
 @given(st.text() | st.binary().map(lambda data: f"a.{base64.urlsafe_b64encode(data).decode()}.c"))
 def test_no_token_is_too_odd_to_look_at(token: str) -> None:
     claims = Claims.of(token)
@@ -332,6 +338,7 @@ def test_a_custom_container_pool_is_sent_nothing() -> None:
         (Response(302, headers={"Location": "https://example.com"}), "endpoint", "redirection", SHOW),
         (Response(404), "session pool", "no such session pool, or", SHOW),
         (Response(400), "endpoint", "does not accept", SHOW),
+        (Response(429), "pool full", "All sessions of the pool are taken", "--max-sessions NUMBER"),
         (Response(500, b'{"error": {"traceId": "t-1"}}'), "session pool", "HTTP 500", "trace id t-1"),
         (ran("", stderr="Kernel restarted"), "session pool", "Kernel restarted", "Run this again"),
     ],
