@@ -6,9 +6,11 @@ import base64
 import json
 import os
 import shlex
+import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from email.utils import formatdate
 from pathlib import Path
@@ -430,6 +432,38 @@ def test_a_proxy_that_lets_nothing_through(monkeypatch: pytest.MonkeyPatch) -> N
     assert "HTTPS_PROXY" in failure(findings).fix
 
 
+def test_ctrl_c_leaves_no_session() -> None:
+    arrived, deleted = threading.Event(), threading.Event()
+
+    def answer(request: Request) -> Response:
+        if request.method == "DELETE":
+            deleted.set()
+            return Response(204)
+        arrived.set()
+        deleted.wait(20)
+        return ran()
+
+    with serve(answer) as server:
+        command = [
+            sys.executable,
+            "-m",
+            "aca_node_interpreter",
+            "doctor",
+            "--endpoint",
+            server.url,
+            "--token",
+            "secret",
+        ]
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+            try:
+                assert arrived.wait(20)
+                process.send_signal(signal.SIGINT)
+                assert process.wait(20) != 0
+            finally:
+                process.kill()
+    assert [request.method for request in server.requests] == ["POST", "DELETE"]
+
+
 # --- the endpoint ---
 
 
@@ -447,6 +481,10 @@ def test_what_is_pasted_instead_of_an_endpoint_still_tells_the_names(pasted: str
     assert list(findings) == ["endpoint"]
     assert "Nothing was sent" in failure(findings).words
     assert failure(findings).fix.splitlines()[0] == SHOW
+
+
+def test_a_socket_that_is_written_wrongly() -> None:
+    assert failure(examined("unix:aca.sock")).fix.splitlines()[0] == "aca-node serve"
 
 
 def test_names_can_not_add_to_a_command() -> None:

@@ -77,7 +77,7 @@ def run_in_a_session(client: SessionPoolClient, outside: tuple[str, int] = OUTSI
         ServiceUnreachableError: there is no answer.
     """
     run = SessionCalls(client.session_id, client.api_version).execute(code(*outside), timeout=_RUN_SECONDS)
-    deleted, made = False, True  # as far as one can know when Ctrl-C ends it
+    made = True  # as far as one can know when Ctrl-C ends it
     try:
         reply = ask(client, run)
         made = reply.status not in _REFUSED

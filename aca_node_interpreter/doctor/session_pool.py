@@ -42,7 +42,9 @@ def examine_pool(endpoint: str, token: str | None, api_version: str) -> Iterator
         place = Endpoint.parse(endpoint)
     except ConfigurationError as error:
         words = str(error).removesuffix(WHAT_TO_PASTE).strip()
-        yield Finding.failure("endpoint", f"{words} Nothing was sent.", azure.right_endpoint())
+        here = endpoint.strip().lower().startswith("unix:")
+        fix = (EmbeddedFixes() if here else azure).right_endpoint()
+        yield Finding.failure("endpoint", f"{words} Nothing was sent.", fix)
         return
     host = place.socket or urlsplit(place.url).netloc
     fixes: Fixes = EmbeddedFixes() if place.is_loopback and not azure.is_named else azure
