@@ -421,6 +421,8 @@ def test_a_server_that_speaks_no_tls() -> None:
 def test_a_connection_that_breaks_still_deletes_what_may_have_been_made() -> None:
     findings, server = asked(answer_runs(Response(None)))
     assert failure(findings).what == "connection"
+    assert "The connection to the session pool broke" in failure(findings).words
+    assert failure(findings).fix.startswith("Run this again")
     assert [request.method for request in server.requests] == ["POST", "DELETE"]
 
 
