@@ -210,7 +210,7 @@ def doctor(
     """Find what is wrong with this machine and with the session pool that is named, and say the fix.
 
     Without a pool it tries the embedded one, and nothing leaves this machine. A pool is sent a short run, which tries
-    to connect to registry.npmjs.org and whose session is then deleted. Ends with 1 when code can't run.
+    to connect to nodejs.org and whose session is then deleted. Ends with 1 when code can't run.
     """
     from .doctor import examine
     from .operations import CURRENT_API

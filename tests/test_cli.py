@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from aca_node_interpreter import LocalPool, SessionPoolClient
-from aca_node_interpreter.errors import NotFoundError
+from aca_node_interpreter.errors import PoolFullError
 
 AcaNode = Any
 
@@ -207,8 +207,9 @@ def test_serve_behaves_as_told(isolation: str, aca_node: AcaNode) -> None:
     with serving("--isolation", isolation, "--max-sessions", "1", *switches) as (_, said):
         with SessionPoolClient(said["endpoint"], token=said["token"]) as client:
             assert client.execute("6*7").result == 42
-        with SessionPoolClient(said["endpoint"], token=said["token"]) as other, pytest.raises(NotFoundError):
+        with SessionPoolClient(said["endpoint"], token=said["token"]) as other, pytest.raises(PoolFullError) as caught:
             other.list_files()
+    assert caught.value.status == 404
     ended = aca_node("serve", "--behaviour", "exit=explodes")
     assert (ended.returncode, ended.stdout) == (2, "")
     assert ended.stderr.startswith("aca-node: There is no behaviour 'exit=explodes'. There are: values=text|json, ")

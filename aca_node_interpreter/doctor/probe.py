@@ -14,8 +14,8 @@ from aca_node_interpreter.operations import Operation, Reply, SessionCalls
 
 T = TypeVar("T")
 
-OUTSIDE = ("registry.npmjs.org", 443)
-"""What code in the session tries to reach: where npm gets its packages."""
+OUTSIDE = ("nodejs.org", 443)
+"""What code in the session tries to reach: a host and a port that are open where the web is."""
 
 _RUN_SECONDS = 20.0
 _EGRESS_SECONDS = 3.0

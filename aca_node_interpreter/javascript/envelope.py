@@ -200,7 +200,7 @@ def split(stdout: str, mark: str) -> tuple[str, Envelope | None]:
     if not found:
         return stdout, None
     try:
-        return printed, parse(line)
+        return printed, parse(line.partition("\n")[0])
     except MalformedResponseError:
         return printed, None
 

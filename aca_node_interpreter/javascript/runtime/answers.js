@@ -60,7 +60,8 @@ function openReply(mark) {
 function answer(reply, json) {
   clearTimeout(reply.timer);
   repair();
-  deliver(reply.stdout, bytesOf(`\n${reply.mark}${json}\n`));
+  // Where a kernel loses the last line, it is the one after the answer.
+  deliver(reply.stdout, bytesOf(`\n${reply.mark}${json}\n;\n`));
   if (reply.done) reply.done();
 }
 
