@@ -165,6 +165,10 @@ def serve(
         Optional[list[str]],  # noqa: UP045
         typer.Option(help="How to answer where the service is unknown, such as exit=hangs. May be repeated."),
     ] = None,
+    fault: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option(help="What goes wrong on purpose, such as reset,on=execute,times=1. May be repeated."),
+    ] = None,
     max_sessions: Annotated[int, typer.Option(help="Identifiers with a session at the same time.", min=1)] = 64,
     ready_sessions: Annotated[int, typer.Option(help="Started sessions that wait for an identifier.", min=0)] = 1,
     cooldown: Annotated[float, typer.Option(help="Seconds after which an idle session ends.", min=1)] = 300,
@@ -172,6 +176,7 @@ def serve(
     """Serve the embedded session pool, on loopback or a Unix socket, until Ctrl-C."""
     with _told():
         from .local import Behaviour, LocalPool
+        from .local.faults import Fault
 
         with LocalPool(
             port=port,
@@ -181,6 +186,7 @@ def serve(
             isolation=isolation.value,
             least_isolation=least_isolation.value,
             behaviour=Behaviour.parse(behaviour or ()),
+            faults=map(Fault.parse, fault or ()),
             max_sessions=max_sessions,
             ready_sessions=ready_sessions,
             cooldown=cooldown,

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from aca_node_interpreter import LocalPool, SessionPoolClient
-from aca_node_interpreter.errors import PoolFullError
+from aca_node_interpreter.errors import PoolFullError, ServiceError
 
 AcaNode = Any
 
@@ -213,6 +213,16 @@ def test_serve_behaves_as_told(isolation: str, aca_node: AcaNode) -> None:
     ended = aca_node("serve", "--behaviour", "exit=explodes")
     assert (ended.returncode, ended.stdout) == (2, "")
     assert ended.stderr.startswith("aca-node: There is no behaviour 'exit=explodes'. There are: values=text|json, ")
+
+
+def test_serve_fails_as_told(isolation: str, aca_node: AcaNode) -> None:
+    with serving("--isolation", isolation, "--fault", "refuse,status=500,on=execute,times=1") as (_, said):
+        with SessionPoolClient(said["endpoint"], token=said["token"]) as client:
+            with pytest.raises(ServiceError, match="internal error"):
+                client.execute("6*7")
+            assert client.execute("6*7").result == "42"
+    ended = aca_node("serve", "--fault", "explode")
+    assert (ended.returncode, "There is no fault 'explode'. There are: drop-last-line" in ended.stderr) == (2, True)
 
 
 @pytest.mark.parametrize(

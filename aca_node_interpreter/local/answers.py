@@ -95,7 +95,11 @@ class Download(StreamingResponse):
         try:
             await super().__call__(scope, receive, send)
         finally:
-            self._file.close()
+            self.close()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
 
 
 class Timing:

@@ -71,6 +71,16 @@ def invalid(message: str, target: str | None = None) -> ApiError:
     return ApiError(400, "SessionRequestValidationFailed", message, target=target)
 
 
+def unknown_version(status: int) -> ApiError:
+    """Refuse an api-version that nobody knows."""
+    return UnauthorizedError() if status == 401 else invalid("The `api-version` is not supported.", "api-version")
+
+
+def no_such_call() -> ApiError:
+    """Say that there is no such path."""
+    return ApiError(404, "NotFound", "There is no such call.")
+
+
 def no_session(identifier: str) -> ApiError:
     """Say that there is no such session."""
     return ApiError(404, "NoSessionFoundError", f"Could not find session with name '{identifier}'.")

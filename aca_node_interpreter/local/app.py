@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import re
 from collections.abc import Awaitable, Callable
@@ -14,27 +15,27 @@ from starlette.types import Receive, Scope, Send
 
 from aca_node_interpreter.local import inspector
 from aca_node_interpreter.local.answers import error_response
-from aca_node_interpreter.local.api_errors import ApiError, UnauthorizedError, invalid
+from aca_node_interpreter.local.api_errors import ApiError, UnauthorizedError, invalid, no_such_call, unknown_version
 from aca_node_interpreter.local.calls import Call
 from aca_node_interpreter.local.kernel import KernelStartError
+from aca_node_interpreter.local.planned_faults import PlannedFaults
 from aca_node_interpreter.local.pool import SessionPool
-from aca_node_interpreter.local.routing import CURRENT_VERSIONS, LEGACY_VERSIONS, match
-
-# These answer in the shape of their path; the others in that of the api-version.
-_CURRENT_ONLY = frozenset(
-    {"execute", "get_execution", "upload", "get_session", "delete_session", "list_sessions", "get_metadata"}
-)
+from aca_node_interpreter.local.routing import CURRENT_ONLY, CURRENT_VERSIONS, LEGACY_VERSIONS, Match, match
 
 _LOOPBACK = re.compile(r"(?:localhost|[\w.-]+\.localhost|127(?:\.\d{1,3}){3}|\[::1\])(?::\d+)?", re.IGNORECASE)
 
 
 class PoolApp:
-    """The ASGI application of one session pool."""
+    """The ASGI application of one session pool; once `stopping` is set, no fault holds up a call any longer."""
 
-    def __init__(self, pool: SessionPool, *, token: str, endpoint: str) -> None:
+    def __init__(
+        self, pool: SessionPool, *, token: str, endpoint: str, faults: PlannedFaults, stopping: asyncio.Event
+    ) -> None:
         self._pool = pool
         self._token = token.encode()
         self._endpoint = endpoint
+        self._faults = faults
+        self._stopping = stopping
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -42,17 +43,10 @@ class PoolApp:
             return
         request = Request(scope, receive)
         try:
-            response = await self._answer(request)
-        except ApiError as error:
-            response = error_response(error)
-        except KernelStartError as error:
-            response = error_response(ApiError(500, "SessionStartFailed", str(error)))
-        except OSError as error:
-            # A full disk, or no more descriptors: nothing that the request could be blamed for.
-            response = error_response(ApiError(500, "InternalServerError", error.strerror or "I/O failed"))
+            response = await _worded(self._answer(request))
+            await response(scope, receive, send)
         except ClientDisconnect:
             return
-        await response(scope, receive, send)
 
     async def _answer(self, request: Request) -> Response:
         _check_origin(request.headers)
@@ -65,27 +59,48 @@ class PoolApp:
         query = {key.lower(): value for key, value in parse_qsl(_query_string(request), keep_blank_values=True)}
         version = query.get("api-version", "")
         if version not in LEGACY_VERSIONS and version not in CURRENT_VERSIONS:
-            if self._pool.behaviour.unknown_version == 400:
-                raise invalid("The `api-version` is not supported.", "api-version")
-            raise UnauthorizedError
+            raise unknown_version(self._pool.behaviour.unknown_version)
         found = match(request.method, path)
         if found is None:
-            raise ApiError(404, "NotFound", "There is no such call.")
+            raise no_such_call()
         if not found.call:
             response = error_response(ApiError(405, "SessionRequestNotSupported", "The method is not supported."))
             response.headers["allow"] = ", ".join(found.allowed)
             return response
-        if found.call in _CURRENT_ONLY and not version:
+        if found.call in CURRENT_ONLY and not version:
             raise invalid("The `api-version` query parameter is required.", "api-version")
         call = Call(self._pool, self._endpoint, request, query, version, found)
-        handler: Callable[[], Awaitable[Response]] = getattr(call, found.call)
-        return await handler()
+        perform: Callable[[], Awaitable[Response]] = getattr(call, found.call)
+        if self._faults and not found.is_looking:
+            return await self._perform_with_faults(request, call, found, version, perform)
+        return await perform()
+
+    async def _perform_with_faults(
+        self, request: Request, call: Call, found: Match, version: str, perform: Callable[[], Awaitable[Response]]
+    ) -> Response:
+        from aca_node_interpreter.local.exchange import Exchange
+
+        exchange = Exchange(call, found, version, request, self._pool, lambda: _worded(perform()), self._stopping)
+        return await self._faults.meet(exchange)
 
     def _check_token(self, headers: Headers) -> None:
         # Any number of spaces: the tutorial's own requests have two.
         scheme, _, token = headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not hmac.compare_digest(token.strip().encode(), self._token):
             raise UnauthorizedError
+
+
+async def _worded(answer: Awaitable[Response]) -> Response:
+    """Wait for an answer; what went wrong is one, too."""
+    try:
+        return await answer
+    except ApiError as error:
+        return error_response(error)
+    except KernelStartError as error:
+        return error_response(ApiError(500, "SessionStartFailed", str(error)))
+    except OSError as error:
+        # A full disk, or no more descriptors: nothing that the request could be blamed for.
+        return error_response(ApiError(500, "InternalServerError", error.strerror or "I/O failed"))
 
 
 def _check_origin(headers: Headers) -> None:

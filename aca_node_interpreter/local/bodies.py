@@ -12,6 +12,7 @@ from urllib.parse import unquote_to_bytes
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
+from starlette.types import Message
 
 from aca_node_interpreter.local.api_errors import invalid, too_large
 
@@ -63,6 +64,23 @@ async def _bounded(request: Request, limit: int) -> AsyncGenerator[bytes, None]:
         if received > limit:
             raise _BodyTooLargeError("received")
         yield chunk
+
+
+async def received(request: Request) -> Request:
+    """Read a request to its end; gives one with its body in memory, for which its connection is needed no more.
+
+    Raises:
+        ApiError: it is too large.
+    """
+    try:
+        body = b"".join([chunk async for chunk in _bounded(request, MAX_UPLOAD_BYTES + _MULTIPART_BYTES)])
+    except _BodyTooLargeError:
+        raise too_large(MAX_UPLOAD_BYTES) from None
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return Request(request.scope, receive)
 
 
 async def read_body(request: Request) -> bytes:

@@ -16,7 +16,7 @@ from starlette.responses import Response
 from aca_node_interpreter.local import file_names, inspector, shapes
 from aca_node_interpreter.local.answers import JSON, Download, Timing, encode_list, json_response
 from aca_node_interpreter.local.api_errors import ApiError, invalid, no_session
-from aca_node_interpreter.local.bodies import read_body, read_upload, stage
+from aca_node_interpreter.local.bodies import read_body, read_upload, received, stage
 from aca_node_interpreter.local.execute_request import ExecuteRequest, read_execute_request
 from aca_node_interpreter.local.executions import Execution
 from aca_node_interpreter.local.files import FileEntry
@@ -46,6 +46,18 @@ class Call:
         self._behaviour = pool.behaviour
         self._newest = version == NEWEST
         self._legacy = version in LEGACY_VERSIONS
+
+    @property
+    def session(self) -> Session | None:
+        """The session that the query names, if there is one."""
+        try:
+            return self._existing()
+        except ApiError:
+            return None
+
+    async def receive(self) -> None:
+        """Read the request to its end; the call then needs its caller no more."""
+        self._request = await received(self._request)
 
     # --- executions ---
 

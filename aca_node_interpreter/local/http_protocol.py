@@ -8,6 +8,8 @@ an answer's head goes out together with its body, which saves both sides a syste
 from __future__ import annotations
 
 import asyncio
+import socket
+import struct
 from typing import Any
 
 import httptools
@@ -17,6 +19,9 @@ MAX_HEAD_BYTES = 64 * 1024
 MAX_CONNECTIONS = 1024
 MAX_WAITING = 16
 HEAD_SECONDS = 10.0
+
+# With it, closing a socket resets its connection.
+_NO_LINGER = struct.pack("ii", 1, 0)
 
 
 class BoundedProtocol(HttpToolsProtocol):
@@ -54,6 +59,7 @@ class BoundedProtocol(HttpToolsProtocol):
         if self.repeats_head:
             return
         super().on_message_begin()
+        self.scope["state"]["reset"] = self.reset
         self._bytes_without_body = 0
         self._start_clock()
         if len(self.pipeline) >= MAX_WAITING:
@@ -85,6 +91,13 @@ class BoundedProtocol(HttpToolsProtocol):
         """Count from here."""
         self._bytes_without_body = 0
         super().on_body(body)
+
+    async def reset(self) -> None:
+        """Reset the connection, after what was written as far as the client takes it; for what answers the request."""
+        await asyncio.sleep(0)  # what was written in this turn of the event loop goes out
+        self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
+        self.transport.abort()
+        await asyncio.sleep(0)  # `connection_lost` is called, and nothing more is written
 
     def _start_clock(self) -> None:
         self._stop_clock()

@@ -15,6 +15,11 @@ LEGACY_VERSIONS = ("", "2023-08-01-preview", "2024-02-02-preview", "2024-08-02-p
 CURRENT_VERSIONS = ("2024-10-02-preview", "2025-02-02-preview", NEWEST)
 """The api-versions whose answers have the older and the current family's shapes; the empty one is none at all."""
 
+# These answer in the shape of their path; the others in that of the api-version.
+CURRENT_ONLY = frozenset(
+    {"execute", "get_execution", "upload", "get_session", "delete_session", "list_sessions", "get_metadata"}
+)
+
 _ROUTES: tuple[tuple[str, str, str], ...] = (
     # The older family.
     ("POST", "execute", "execute_legacy"),

@@ -11,7 +11,7 @@ import os
 import secrets
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal
@@ -21,6 +21,7 @@ from aca_node_interpreter.errors import LocalPoolError
 from aca_node_interpreter.local.behaviour import Behaviour
 from aca_node_interpreter.local.directories import make_pool_directory
 from aca_node_interpreter.local.egress_policy import WEB_PORTS, Allowed, Policy
+from aca_node_interpreter.local.faults import Fault
 from aca_node_interpreter.local.host_network import npmrc_files, read_host_network
 from aca_node_interpreter.local.isolation.host import Egress, Host
 from aca_node_interpreter.local.isolation.levels import Isolation, Level, choose, wanted_levels
@@ -29,6 +30,7 @@ from aca_node_interpreter.local.kernel import Kernel
 from aca_node_interpreter.local.launching import Launcher
 from aca_node_interpreter.local.listening import listen_at, listen_on
 from aca_node_interpreter.local.node import INSTALL_HINT, find_node
+from aca_node_interpreter.local.planned_faults import PlannedFaults
 from aca_node_interpreter.local.session import make_directories
 
 if TYPE_CHECKING:
@@ -60,8 +62,13 @@ class LocalPool:
         port: of loopback; 0 takes a free one.
         socket: listen on a Unix socket at this path instead, to which only this user can connect.
         behaviour: how to answer where the hosted service is unknown.
+        faults: what goes wrong on purpose, see `aca_node_interpreter.local.faults`.
         node: a Node.js to use instead of the one found.
         token: instead of a random one.
+
+    Attributes:
+        token: what lets a caller in.
+        faults: the faults, which may be added to and cleared while the pool runs, and which ones calls have met.
     """
 
     def __init__(
@@ -79,6 +86,7 @@ class LocalPool:
         port: int = 0,
         socket: str | os.PathLike[str] | None = None,
         behaviour: Behaviour | None = None,
+        faults: Iterable[Fault] = (),
         node: str | None = None,
         token: str | None = None,
     ) -> None:
@@ -92,6 +100,7 @@ class LocalPool:
         if port and socket is not None:
             raise LocalPoolError("The embedded pool listens on a port or on a socket: pass only one of them.")
         self.token = token or secrets.token_urlsafe(32)
+        self.faults = PlannedFaults(faults)
         self._egress: Egress = "host" if egress == "host" else "filtered" if egress else "off"
         self._levels = wanted_levels(isolation, least_isolation)
         self._limits = limits or Limits()
@@ -262,7 +271,7 @@ class LocalPool:
         running.attach(asyncio.get_running_loop())
         running.level = await self._choose_level(running, directory / "probe")
         pool = self._make_sessions(running, directory)
-        app = PoolApp(pool, token=self.token, endpoint=running.url)
+        app = PoolApp(pool, token=self.token, endpoint=running.url, faults=self.faults, stopping=running.stopping)
         config = uvicorn.Config(
             app,
             http=BoundedProtocol,
