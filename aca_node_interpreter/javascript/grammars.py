@@ -38,6 +38,17 @@ def matches(tree: Tree, language: Language, patterns: str) -> list[tuple[int, di
     return _cursor(language, patterns).matches(tree.root_node)
 
 
+def error_line(tree: Tree) -> int:
+    """Return the line, from 1, of the first mistake that a tree has."""
+    node = tree.root_node
+    while not (node.is_error or node.is_missing):
+        wrong = next((child for child in node.children if child.has_error), None)
+        if wrong is None:
+            break
+        node = wrong
+    return node.start_point.row + 1
+
+
 def is_program(code: str) -> bool:
     """Tell whether the text parses as it is, as JavaScript or as TypeScript."""
     units = to_units(code)

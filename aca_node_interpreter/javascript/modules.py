@@ -72,7 +72,7 @@ def _read_import(source: Source, node: Node) -> Import:
         attributes = {
             unescaped(key.strip("\"'")): unescaped(value) for key, _, value in _ATTRIBUTE.findall(written.text)
         }
-    return Import(_string(source, place), node.start_point.row + 1, tuple(bindings), attributes)
+    return Import(string_at(source, place), node.start_point.row + 1, tuple(bindings), attributes)
 
 
 def _read_specifier(source: Source, node: Node) -> tuple[str, str]:
@@ -80,11 +80,11 @@ def _read_specifier(source: Source, node: Node) -> tuple[str, str]:
     alias = node.child_by_field_name("alias")
     if name is None:
         return "", ""
-    whole = _string(source, name) if name.type == "string" else source.name(name)
+    whole = string_at(source, name) if name.type == "string" else source.name(name)
     return whole, source.name(alias) if alias is not None else whole
 
 
-def _string(source: Source, node: Node) -> str:
+def string_at(source: Source, node: Node) -> str:
     """Return what a string says; its node may end early, for the mask of the statement's end."""
     match = _STRING.match(source.units, source.start(node))
     return unescaped(match[0][1:-1]) if match else ""

@@ -19,6 +19,9 @@ from aca_node_interpreter.javascript.syntax import Source
 from aca_node_interpreter.javascript.typescript import erase
 from aca_node_interpreter.javascript.units import blank
 
+LONG = 10_000
+"""Characters of code that take longer to prepare than a change of thread."""
+
 # After these, earlier functions may have changed what the text has declared anew; not after each of very many.
 _STATEMENTS = {
     "lexical_declaration",
@@ -86,6 +89,7 @@ def prepare_code(code: str) -> Prepared:
         is_strict=mode.is_strict,
         is_module=mode.is_module,
         has_errors=source.has_error or len(kept) < len(edits),
+        source=source,
     )
 
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+if TYPE_CHECKING:
+    from aca_node_interpreter.javascript.syntax import Source
 
 
 class Edit(NamedTuple):
@@ -59,6 +62,8 @@ class Prepared:
     has_errors: bool = False
     """Whether the parser saw an error: then V8 judges `code` itself, and words the error."""
     language: Literal["javascript", "typescript"] = "javascript"
+    source: Source | None = field(default=None, repr=False, compare=False)
+    """What `code` was parsed to, for whoever wants to know more of it."""
 
 
 @dataclass(frozen=True)
