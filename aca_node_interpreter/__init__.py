@@ -9,16 +9,20 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from .approval import Proposal
     from .artifacts import Artifact
     from .client import AsyncSessionPoolClient, SessionPoolClient
     from .executor import NodeSessionsCodeExecutor
     from .local import LocalPool
+    from .policy import Policy
 
 __all__ = [
     "Artifact",
     "AsyncSessionPoolClient",
     "LocalPool",
     "NodeSessionsCodeExecutor",
+    "Policy",
+    "Proposal",
     "SessionPoolClient",
 ]
 
@@ -27,6 +31,8 @@ _HOMES = {
     "AsyncSessionPoolClient": "client",
     "LocalPool": "local",
     "NodeSessionsCodeExecutor": "executor",
+    "Policy": "policy",
+    "Proposal": "approval",
     "SessionPoolClient": "client",
 }
 

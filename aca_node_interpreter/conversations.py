@@ -21,6 +21,7 @@ from .flow import Flow
 from .operations import SessionCalls
 from .places import Place, Places
 from .progress import no_progress, show_progress
+from .review import Texts
 from .session import Session
 from .settings import Settings
 from .turns import Turns
@@ -47,6 +48,8 @@ class Conversation:
     """Whether replicas may go on with it, so that it does not end with the executor."""
     turns: Turns = field(default_factory=Turns)
     """Runs take turns: two at once could not tell whose files are whose."""
+    texts: Texts = field(default_factory=Texts)
+    """What is reviewed before its turn comes."""
     last_used: float = field(default_factory=time.monotonic)
     is_over: bool = False
     """Whether another session has taken its place."""
@@ -190,7 +193,7 @@ class Conversations:
         is_shared = settings.session_secret is not None and key is not OWN
         nonce = "" if is_shared else secrets.token_hex(16)
         session = Session(
-            SessionCalls(resumed_id or self._identifier(nonce, key), settings.api_version),
+            SessionCalls(resumed_id or self._identifier(nonce, key), settings.api_version, settings.max_upload_bytes),
             is_new=resumed_id is None and not is_shared,
             limits=settings.limits,
             mode=settings.mode,

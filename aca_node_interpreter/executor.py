@@ -20,7 +20,8 @@ from langchain_core.tools import BaseTool, ToolException
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 from typing_extensions import Self
 
-from . import prompts
+from . import approval, prompts
+from .approval import Approve
 from .artifacts import Artifact
 from .conversations import OWN, Key
 from .errors import AcaNodeError, ConfigurationError
@@ -28,15 +29,18 @@ from .flow import Compute, Flow
 from .langchain.call_order import CallOrder, Runtime, place_of, with_runtime
 from .langchain.repeated_calls import RepeatedCalls, key_of, made_by
 from .langchain.results import Content, ToolArtifact, artifact_of, content_of, slim
-from .models import RemoteFile
+from .models import MAX_UPLOAD_BYTES, RemoteFile
 from .operations import CURRENT_API
 from .packages import checked
+from .policy import Policy
+from .review import Review, Submission
 from .runner import SessionRunner
 from .runs import Limits, Run
 from .session import Session
 from .settings import Settings
 
 T = TypeVar("T")
+N = TypeVar("N", int, float)
 
 
 # For whoever calls the function itself, past LangChain.
@@ -51,6 +55,9 @@ class RunJavaScript(BaseModel):
 
 class NodeSessionsConfig(BaseModel):
     """What `dump_component` writes: no token, no credential, no session identifier."""
+
+    # A setting that is misspelt must not be one that is missing.
+    model_config = ConfigDict(extra="forbid")
 
     pool_management_endpoint: str | None = None
     timeout: float = 60
@@ -71,6 +78,7 @@ class NodeSessionsConfig(BaseModel):
     max_concurrent_sessions: int | None = None
     show_progress: bool = False
     return_images: bool = False
+    policy: Policy | None = None
 
 
 @dataclass
@@ -130,6 +138,11 @@ class NodeSessionsCodeExecutor(BaseTool, CodeExecutor, Component[NodeSessionsCon
         return_images: as LangChain's tool, show the model the last few pictures that a run made, beside the text. They
             become part of the conversation, and of its checkpoints. The model must take pictures in tool results, which
             OpenAI's do with `ChatOpenAI(use_responses_api=True)`.
+        policy: what code may use, checked before it is sent and stated to the model: a guard rail, not the sandbox.
+        approve: asked before code runs, with a `Proposal`: it returns `True`, `False`, or why not in words for the
+            model, and may be asynchronous, for asynchronous calls only. What it raises, the caller gets. Nothing is
+            held while it takes its time but the later texts of the same conversation. A LangGraph tool call may
+            `interrupt` in it. It can't be written down with the component.
         **tool_settings: any other field of LangChain's `BaseTool`.
 
     Raises:
@@ -139,7 +152,7 @@ class NodeSessionsCodeExecutor(BaseTool, CodeExecutor, Component[NodeSessionsCon
     SUPPORTED_LANGUAGES: ClassVar[tuple[str, ...]] = prompts.LANGUAGES
     """For `CodeExecutorAgent(supported_languages=list(...))`, which otherwise runs only Python and shell."""
     SYSTEM_MESSAGE: ClassVar[str] = prompts.SYSTEM_MESSAGE
-    """For `CodeExecutorAgent(system_message=...)`."""
+    """For `CodeExecutorAgent(system_message=...)`; with a policy, pass the executor's own `system_message`."""
 
     component_type: ClassVar[str] = "code_executor"
     # AutoGen declares it without ClassVar, and pydantic would take that for a field.
@@ -183,10 +196,13 @@ class NodeSessionsCodeExecutor(BaseTool, CodeExecutor, Component[NodeSessionsCon
     max_concurrent_sessions: int | None = Field(default=None, frozen=True)
     show_progress: bool = Field(default=False, frozen=True)
     return_images: bool = False
+    policy: Policy | None = Field(default=None, frozen=True)
+    approve: Approve | None = Field(default=None, exclude=True, repr=False, frozen=True)
 
     _runner: SessionRunner = PrivateAttr()
     _calls: RepeatedCalls = PrivateAttr(default_factory=RepeatedCalls)
     _order: CallOrder = PrivateAttr(default_factory=CallOrder)
+    _review: Review | None = PrivateAttr(default=None)
 
     def __init__(
         self,
@@ -205,19 +221,26 @@ class NodeSessionsCodeExecutor(BaseTool, CodeExecutor, Component[NodeSessionsCon
             artifacts_dir=artifacts_dir,
             **tool_settings,
         )
+        self.description = self.stating_rules(self.description)
+        policy = self.policy or Policy()
+        if self.policy is not None or self.approve is not None:
+            self._review = Review(policy, self.approve, self.mode)
         self._runner = SessionRunner(
             Settings(
                 endpoint=self.pool_management_endpoint,
                 credential=self.credential,
                 token=self.token,
                 api_version=self.api_version,
-                timeout=self.timeout,
+                timeout=_lower(self.timeout, policy.timeout),
                 artifacts_dir=self.artifacts_dir,
                 keep_artifacts=self.keep_artifacts,
                 egress=self.egress,
                 isolation=self.isolation,
-                max_artifact_bytes=self.max_artifact_bytes,
-                limits=Limits(artifacts=self.max_artifacts, output_chars=self.max_output_chars),
+                max_artifact_bytes=_lower(self.max_artifact_bytes, policy.max_artifact_bytes),
+                max_upload_bytes=_lower(MAX_UPLOAD_BYTES, policy.max_upload_bytes),
+                limits=Limits(
+                    artifacts=_lower(self.max_artifacts, policy.max_artifacts), output_chars=self.max_output_chars
+                ),
                 mode=self.mode,
                 packages=checked(self.packages),
                 rehydrate=self.rehydrate,
@@ -242,6 +265,18 @@ class NodeSessionsCodeExecutor(BaseTool, CodeExecutor, Component[NodeSessionsCon
         AutoGen's messages carry only text; `aca_node_interpreter.autogen.artifacts_of` picks those of one task.
         """
         return self._runner.artifacts
+
+    @property
+    def system_message(self) -> str:
+        """For `CodeExecutorAgent(system_message=...)`: `SYSTEM_MESSAGE`, and what the policy adds to it."""
+        return self.stating_rules(self.SYSTEM_MESSAGE)
+
+    def stating_rules(self, text: str) -> str:
+        """Return what a model is told with the rules of the policy added, where it does not have them yet."""
+        rules = [self.policy.words] if self.policy is not None else []
+        if self.approve is not None:
+            rules.append(approval.RULE)
+        return prompts.with_rules(text, "\n".join(filter(None, rules)))
 
     # AutoGen's face
 
@@ -278,6 +313,9 @@ class NodeSessionsCodeExecutor(BaseTool, CodeExecutor, Component[NodeSessionsCon
     def _to_config(self) -> NodeSessionsConfig:
         if callable(self.session_scope):
             raise ConfigurationError("A function as session_scope can't be written down: make the executor in code.")
+        if self.approve is not None:
+            # Without it, code would run that nobody approved.
+            raise ConfigurationError("A function as approve can't be written down: make the executor in code.")
         values = self.model_dump(include=set(NodeSessionsConfig.model_fields))
         directory, packages = values.pop("artifacts_dir"), list(values.pop("packages"))
         return NodeSessionsConfig(
@@ -320,7 +358,8 @@ class NodeSessionsCodeExecutor(BaseTool, CodeExecutor, Component[NodeSessionsCon
         run_manager: CallbackManagerForToolRun | None = None,
     ) -> tuple[Content, ToolArtifact]:
         try:
-            run = self.perform(self._call(code, config), config, runtime)
+            flow_of, submission = self._call(code, config)
+            run = self.perform(flow_of, config, runtime, submission=submission)
         except AcaNodeError as error:
             raise ToolException(str(error)) from error
         return self._content_and_artifact(run)
@@ -333,40 +372,67 @@ class NodeSessionsCodeExecutor(BaseTool, CodeExecutor, Component[NodeSessionsCon
         run_manager: AsyncCallbackManagerForToolRun | None = None,
     ) -> tuple[Content, ToolArtifact]:
         try:
-            run = await self.aperform(self._call(code, config), config, runtime)
+            flow_of, submission = self._call(code, config)
+            run = await self.aperform(flow_of, config, runtime, submission=submission)
         except AcaNodeError as error:
             raise ToolException(str(error)) from error
         return await asyncio.to_thread(self._content_and_artifact, run)
 
-    def perform(self, flow_of: Callable[[Session], Flow[T]], config: RunnableConfig, runtime: Any = None) -> T:
+    def perform(
+        self,
+        flow_of: Callable[[Session], Flow[T]],
+        config: RunnableConfig,
+        runtime: Any = None,
+        *,
+        submission: Submission | None = None,
+    ) -> T:
         """Do something in the session of a tool call's conversation, in its turn.
 
         Where a graph makes the call and passes `runtime`, calls that stand before it in the model's message go first.
+        A `submission` is reviewed before.
         """
         conversation = self.conversation_of(config)
         after = self._order.in_order(place_of(runtime, conversation, self.name))
-        return self._runner.perform(flow_of, conversation, after=after)
+        return self._runner.perform(flow_of, conversation, after=after, submission=submission)
 
-    async def aperform(self, flow_of: Callable[[Session], Flow[T]], config: RunnableConfig, runtime: Any = None) -> T:
+    async def aperform(
+        self,
+        flow_of: Callable[[Session], Flow[T]],
+        config: RunnableConfig,
+        runtime: Any = None,
+        *,
+        submission: Submission | None = None,
+    ) -> T:
         """Do what `perform` does, without holding up the event loop."""
         conversation = self.conversation_of(config)
         async with self._order.in_order_async(place_of(runtime, conversation, self.name)):
-            return await self._runner.aperform(flow_of, conversation)
+            return await self._runner.aperform(flow_of, conversation, submission=submission)
 
     def fetched(self, path: str) -> Callable[[Session], Flow[Artifact]]:
         """Return what brings back a file of a session's `/mnt/data`, for `perform`."""
         return self._runner.fetch(path)
 
-    def _call(self, code: str, config: RunnableConfig) -> Callable[[Session], Flow[Run]]:
-        """Return what a tool call is to do."""
-        run = self._runner.run(code)
+    def _call(self, code: str, config: RunnableConfig) -> tuple[Callable[[Session], Flow[Run]], Submission | None]:
+        """Return what a tool call is to do, and what is to be reviewed before."""
+        conversation = self.conversation_of(config)
+        key = key_of(config.get("configurable") or {}, conversation, code)
+        submission = self._submission(code, conversation, is_known=lambda: self._calls.knows(key))
+        run = self._runner.run(submission or code)
 
         def slimmed(session: Session) -> Flow[Run]:
             whole = yield from run(session)
             short: Run = yield Compute(lambda: slim(whole, self.max_output_chars))
             return short
 
-        return self._calls.once(key_of(config.get("configurable") or {}, self.conversation_of(config), code), slimmed)
+        return self._calls.once(key, slimmed), submission
+
+    def _submission(
+        self, code: str, conversation: Key, *, language: str = "", is_known: Callable[[], bool] = bool
+    ) -> Submission | None:
+        """Return what is to be reviewed of a run."""
+        if self._review is None:
+            return None
+        return Submission(self._review, code, language=language, conversation=conversation, is_known=is_known)
 
     def _content_and_artifact(self, run: Run) -> tuple[Content, ToolArtifact]:
         text = run.text or prompts.NO_OUTPUT
@@ -379,11 +445,15 @@ class NodeSessionsCodeExecutor(BaseTool, CodeExecutor, Component[NodeSessionsCon
 
         `thread_id` names a conversation, which has a session of its own.
         """
-        return self._runner.perform(self._runner.run(code), _key(thread_id))
+        conversation = _key(thread_id)
+        submission = self._submission(code, conversation)
+        return self._runner.perform(self._runner.run(submission or code), conversation, submission=submission)
 
     async def aexecute(self, code: str, *, thread_id: str | None = None) -> Run:
         """Do what `execute` does, without holding up the event loop."""
-        return await self._runner.aperform(self._runner.run(code), _key(thread_id))
+        conversation = _key(thread_id)
+        submission = self._submission(code, conversation)
+        return await self._runner.aperform(self._runner.run(submission or code), conversation, submission=submission)
 
     def upload(
         self, source: Any, *, name: str | None = None, path: str | None = None, thread_id: str | None = None
@@ -475,7 +545,9 @@ class NodeSessionsCodeExecutor(BaseTool, CodeExecutor, Component[NodeSessionsCon
                 result.exit_code = 1
                 outputs.append(refusal)
                 break
-            run = await self._runner.aperform(self._runner.run(block.code, output_chars=left, language=block.language))
+            submission = self._submission(block.code, OWN, language=block.language)
+            flow_of = self._runner.run(submission or block.code, output_chars=left, language=block.language)
+            run = await self._runner.aperform(flow_of, submission=submission)
             left = max(200, left - len(run.text))
             result.exit_code = run.exit_code
             result.artifacts += run.artifacts
@@ -485,6 +557,10 @@ class NodeSessionsCodeExecutor(BaseTool, CodeExecutor, Component[NodeSessionsCon
                 break
         result.output = "\n".join(text for text in outputs if text)
         return result
+
+
+def _lower(own: N, limit: N | None) -> N:
+    return own if limit is None else min(own, limit)
 
 
 def _key(name: object) -> Key:

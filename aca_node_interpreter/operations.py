@@ -164,6 +164,7 @@ class SessionCalls:
 
     session_id: str = field(repr=False)
     api_version: str = CURRENT_API
+    max_upload_bytes: int = MAX_UPLOAD_BYTES
 
     def __post_init__(self) -> None:
         checked_identifier(self.session_id)
@@ -238,13 +239,15 @@ class SessionCalls:
 
         Raises:
             InvalidFileNameError: the service has no such names.
-            PayloadTooLargeError: it is over 128 MB, the service's limit; nothing was sent.
+            PayloadTooLargeError: it is over 128 MB, the service's limit, or over `max_upload_bytes`; nothing was sent.
         """
         _check_file_name(upload.name)
         size = _size(upload.content)
-        if size is not None and size > MAX_UPLOAD_BYTES:
+        most = min(self.max_upload_bytes, MAX_UPLOAD_BYTES)
+        if size is not None and size > most:
+            who = "a session pool takes" if most == MAX_UPLOAD_BYTES else "the policy allows"
             raise PayloadTooLargeError(
-                f"{upload.name!r} has {size:,} bytes; a session pool takes at most {MAX_UPLOAD_BYTES:,}. "
+                f"{upload.name!r} has {size:,} bytes; {who} at most {most:,}. "
                 "Split or compress it, or let the code fetch it from where it lies.",
                 status=413,
             )

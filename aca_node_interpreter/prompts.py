@@ -21,6 +21,12 @@ You solve tasks by writing JavaScript for Node.js. Put code to run in a ```javas
 Once the output answers the task, reply with the answer in words and without a code block."""
 """For AutoGen's `CodeExecutorAgent`."""
 
+
+def with_rules(text: str, rules: str) -> str:
+    """Return what a model is told, with rules added to it that are not in it yet."""
+    return f"{text}\n{rules}" if rules and rules not in text else text
+
+
 CODE_DESCRIPTION = "JavaScript to run with Node.js."
 """For the one field of the tool, `code`."""
 

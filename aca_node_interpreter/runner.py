@@ -13,7 +13,14 @@ import threading
 import weakref
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, nullcontext, suppress
+from contextlib import (
+    AbstractAsyncContextManager,
+    AbstractContextManager,
+    asynccontextmanager,
+    contextmanager,
+    nullcontext,
+    suppress,
+)
 from functools import partial
 from pathlib import Path
 from tempfile import mkdtemp
@@ -28,6 +35,7 @@ from .endpoint import checked_identifier
 from .errors import AcaNodeError, ConfigurationError, ServiceUnreachableError
 from .flow import Await, Compute, Flow
 from .patience import Deadline, Patience
+from .review import Submission
 from .runs import Run
 from .session import Session
 from .settings import Settings
@@ -90,6 +98,7 @@ class SessionRunner:
         conversation: Key = OWN,
         *,
         after: AbstractContextManager[object] | None = None,
+        submission: Submission | None = None,
     ) -> T:
         """Do something in a conversation's session, in its turn.
 
@@ -97,20 +106,36 @@ class SessionRunner:
             flow_of: returns what is to be done, as a flow of the session.
             conversation: its key.
             after: waits, when it is entered, for others to go first; it is left when all is done.
+            submission: the text that is to run, to be reviewed before the turn is taken.
         """
-        closings, deadline = self._closings, Deadline.after(self._settings.deadline)
-        with after or nullcontext(), self._in_turn(conversation, closings, deadline) as (connection, talk, patience):
+        closings = self._closings
+        with (
+            after or nullcontext(),
+            self._reviewed(submission, conversation),
+            # From here, since nobody knows how long a person thinks.
+            self._in_turn(conversation, closings, self._deadline()) as (connection, talk, patience),
+        ):
             return self._remembering(connection.client.perform(flow_of(talk.session), patience), conversation)
 
-    async def aperform(self, flow_of: Callable[[Session], Flow[T]], conversation: Key = OWN) -> T:
+    async def aperform(
+        self, flow_of: Callable[[Session], Flow[T]], conversation: Key = OWN, *, submission: Submission | None = None
+    ) -> T:
         """Do what `perform` does, without holding up the event loop."""
-        deadline = Deadline.after(self._settings.deadline)
-        async with self._in_turn_async(conversation, deadline) as (connection, talk, patience):
+        closings = self._closings
+        async with (
+            self._reviewed_async(submission, conversation),
+            self._in_turn_async(conversation, closings, self._deadline()) as (connection, talk, patience),
+        ):
             client = await connection.client_of_running_loop()
             return self._remembering(await client.perform(flow_of(talk.session), patience), conversation)
 
     def run(
-        self, code: str, *, timeout: float | None = None, output_chars: int | None = None, language: str = ""
+        self,
+        code: str | Submission,
+        *,
+        timeout: float | None = None,
+        output_chars: int | None = None,
+        language: str = "",
     ) -> Callable[[Session], Flow[Run]]:
         """Return what runs code and brings back its files. Code that fails is a `Run` too; an error is the call's.
 
@@ -119,7 +144,11 @@ class SessionRunner:
         """
         seconds = self._settings.timeout if timeout is None else timeout
         return lambda session: session.run(
-            code, timeout=seconds, saved_in=self._directory(), output_chars=output_chars, language=language
+            code if isinstance(code, str) else code.reviewed,
+            timeout=seconds,
+            saved_in=self._directory(),
+            output_chars=output_chars,
+            language=language,
         )
 
     def fetch(self, path: str) -> Callable[[Session], Flow[Artifact]]:
@@ -208,6 +237,12 @@ class SessionRunner:
         connection = self._connection
         return connection if connection is not None else await asyncio.to_thread(self._connected)
 
+    def _reviewed(self, submission: Submission | None, key: Key) -> AbstractContextManager[None]:
+        return nullcontext() if submission is None else submission.passed(self._conversations.of(key).texts)
+
+    def _reviewed_async(self, submission: Submission | None, key: Key) -> AbstractAsyncContextManager[None]:
+        return nullcontext() if submission is None else submission.passed_async(self._conversations.of(key).texts)
+
     def _directory(self) -> ArtifactDirectory:
         with self._state:
             if self._artifacts is None:
@@ -253,9 +288,9 @@ class SessionRunner:
 
     @asynccontextmanager
     async def _in_turn_async(
-        self, key: Key, deadline: Deadline
+        self, key: Key, closings: int, deadline: Deadline
     ) -> AsyncIterator[tuple[Connection, Conversation, Patience]]:
-        closings, conversations = self._closings, self._conversations
+        conversations = self._conversations
         try:
             while True:
                 talk = conversations.of(key)
@@ -288,6 +323,9 @@ class SessionRunner:
         if self._closings != closings and connection.pool is None and not talk.is_shared:
             # What was closed meanwhile, by another thread or event loop, may have begun a session once more.
             Thread(target=_give_back_late, args=(connection, talk), name="aca-node-end").start()
+
+    def _deadline(self) -> Deadline:
+        return Deadline.after(self._settings.deadline)
 
     def _check_still_open(self, closings: int) -> None:
         if self._closings != closings:

@@ -19,7 +19,7 @@ from .errors import AcaNodeError, SessionLostError, UploadError
 from .flow import Batch, Compute, Download, Flow, Send
 from .inputs import Input, inputs_of
 from .javascript.envelope import Envelope, Manifest
-from .javascript.prepare import prepare
+from .javascript.prepare import LONG, prepare
 from .javascript.prepared import Prepared, Refusal
 from .local_files import opened, repeatable
 from .managed import Died, NoRuntime, Recycled, Reply, Runtime
@@ -38,8 +38,6 @@ Mode = Literal["managed", "raw"]
 
 # Files that a model is told of.
 _NAMED = 50
-# Characters of code that take longer to prepare than a change of thread.
-_LONG = 10_000
 # Characters of output that take long to word.
 _LARGE = 1_000_000
 
@@ -105,7 +103,7 @@ class Session:
 
     def run(
         self,
-        text: str,
+        text: str | Prepared | Refusal,
         *,
         timeout: float,
         saved_in: ArtifactDirectory,
@@ -115,7 +113,7 @@ class Session:
         """Run what a model sent and bring back the files that it created or changed.
 
         Args:
-            text: code, or a message with code in it.
+            text: code, or a message with code in it; or what was made of it already.
             timeout: seconds that it may take.
             saved_in: where the files go.
             output_chars: how much text the model may still read, instead of what the limits say.
@@ -123,13 +121,14 @@ class Session:
         """
         checked_timeout(timeout)
         limit = self.limits.output_chars if output_chars is None else output_chars
-        if self.mode == "raw":
-            outcome = yield from self._run_raw(text, timeout, saved_in)
+        if isinstance(text, str) and self.mode == "managed":
+            text = yield from _prepared(text, language)
+        if isinstance(text, Refusal):
+            return refused(text.message, limit)
+        if isinstance(text, Prepared) and self.mode == "managed":
+            outcome = yield from self._run_managed(text, timeout, saved_in)
         else:
-            prepared = yield from _prepared(text, language)
-            if isinstance(prepared, Refusal):
-                return refused(prepared.message, limit)
-            outcome = yield from self._run_managed(prepared, timeout, saved_in)
+            outcome = yield from self._run_raw(text if isinstance(text, str) else text.code, timeout, saved_in)
         notes, self._notes = self._notes, []
         outcome = replace(outcome, notes=(*outcome.notes, *notes))
         most = self.limits.artifacts
@@ -391,7 +390,7 @@ def _became(envelope: Envelope | None) -> str:
 
 
 def _prepared(text: str, language: str) -> Flow[Prepared | Refusal]:
-    if len(text) < _LONG:
+    if len(text) < LONG:
         return prepare(text, language=language)
     made: Prepared | Refusal = yield Compute(lambda: prepare(text, language=language))
     return made

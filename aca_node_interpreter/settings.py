@@ -9,6 +9,7 @@ from typing import Literal
 from .auth import Credential, TokenProvider, TokenSource
 from .endpoint import Endpoint
 from .errors import ConfigurationError
+from .models import MAX_UPLOAD_BYTES
 from .operations import CURRENT_API, checked_timeout
 from .runs import Limits
 from .session import Mode
@@ -32,6 +33,7 @@ class Settings:
     egress: bool | Literal["host"] = False
     isolation: Literal["auto", "bubblewrap", "landlock", "sandbox-exec", "none"] = "auto"
     max_artifact_bytes: int = 100 * 1024 * 1024
+    max_upload_bytes: int = MAX_UPLOAD_BYTES
     limits: Limits = field(default_factory=Limits)
     mode: Mode = "managed"
     packages: tuple[str, ...] = ()

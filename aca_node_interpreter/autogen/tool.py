@@ -60,9 +60,8 @@ class NodeTool(BaseTool[RunJavaScript, NodeToolOutput], Component[NodeToolConfig
         self, executor: NodeSessionsCodeExecutor, *, name: str | None = None, description: str | None = None
     ) -> None:
         # Strict, since OpenAI's client gives structured answers only beside strict tools.
-        super().__init__(
-            RunJavaScript, NodeToolOutput, name or executor.name, description or executor.description, strict=True
-        )
+        told = executor.stating_rules(description or executor.description)
+        super().__init__(RunJavaScript, NodeToolOutput, name or executor.name, told, strict=True)
         self.executor = executor
 
     async def run(self, args: RunJavaScript, cancellation_token: CancellationToken) -> NodeToolOutput:

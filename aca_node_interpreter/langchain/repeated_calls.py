@@ -72,7 +72,11 @@ class RepeatedCalls:
     """What came of the tool calls of an executor."""
 
     def __init__(self) -> None:
-        self._known: OrderedDict[str, Run | _Failure] = OrderedDict()
+        self._known: OrderedDict[str | None, Run | _Failure] = OrderedDict()
+
+    def knows(self, key: str | None) -> bool:
+        """Tell whether a call was made before, so that it will not be made again."""
+        return key in self._known
 
     def once(self, key: str | None, flow_of: Callable[[Session], Flow[Run]]) -> Callable[[Session], Flow[Run]]:
         """Return what does the same the first time, and later only tells what came of it.
