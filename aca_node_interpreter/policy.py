@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import posixpath
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any, ClassVar
 from urllib.parse import unquote
@@ -67,8 +67,8 @@ class Policy:
         ConfigurationError: a name is no module's, or a limit is no number that can work.
     """
 
-    allowed_modules: tuple[str, ...] | None = None
-    denied_modules: tuple[str, ...] = ()
+    allowed_modules: Sequence[str] | None = None
+    denied_modules: Sequence[str] = ()
     network: bool = True
     max_code_bytes: int | None = None
     max_upload_bytes: int | None = None
