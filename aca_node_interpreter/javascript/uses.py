@@ -16,7 +16,7 @@ from aca_node_interpreter.javascript.bindings import binds
 from aca_node_interpreter.javascript.declarations import FUNCTIONS
 from aca_node_interpreter.javascript.modules import string_at
 from aca_node_interpreter.javascript.syntax import Source
-from aca_node_interpreter.javascript.units import from_units, line_of, unescaped
+from aca_node_interpreter.javascript.units import from_units, unescaped
 
 BUILTINS = frozenset(
     str.split(
@@ -269,7 +269,7 @@ class _Reading:
         return self._source.name(node)
 
     def _use(self, name: str, node: Node) -> Use:
-        return Use(name, line_of(self._source.units, self._source.start(node)))
+        return Use(name, node.start_point.row + 1)
 
     def _unread(self, node: Node) -> None:
         written = from_units(self._source.slice(node.parent or node))
