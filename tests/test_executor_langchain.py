@@ -112,7 +112,7 @@ def test_empty_code_is_refused(executor: NodeSessionsCodeExecutor) -> None:
 
 def test_a_failure_of_the_call_is_handled_and_shows_no_secret() -> None:
     body = b'{"code":"SessionsCountExceedsLimit","message":"see https://host/x for my-session"}'
-    with serve(lambda _: Response(429, body, {"Retry-After": "60"})) as server:
+    with serve(lambda _: Response(429, body, {"Retry-After": "120"})) as server:
         with NodeSessionsCodeExecutor(server.url, token="hunter2", session_id="my-session", deadline=61) as executor:
             message = executor.invoke(tool_call("1"))
             strict = executor.model_copy(update={"handle_tool_error": False})

@@ -176,7 +176,7 @@ class Session:
         assert envelope.endswith("\n")
         assert heard.ended
         assert heard.values[-1] == {"text/plain": "undefined"}
-        return Result(json.loads(envelope), before, heard.stderr)
+        return Result(json.loads(envelope.partition("\n")[0]), before, heard.stderr)
 
     def request(self, code: str, **details: Any) -> dict[str, Any]:
         """Word a run; `last` is the expression that the text ends with, whose value is wanted."""

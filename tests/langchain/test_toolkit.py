@@ -142,7 +142,7 @@ def test_a_model_uploads_only_what_is_allowed(named: str, tools: dict[str, BaseT
 
 async def test_what_goes_wrong_is_told_and_shows_no_secret(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     body = b'{"error": {"code": "SessionsCountExceedsLimit", "message": "see https://host/x for my-session"}}'
-    with serve(lambda _: Response(429, body, {"Retry-After": "60"})) as server:
+    with serve(lambda _: Response(429, body, {"Retry-After": "120"})) as server:
         with NodeSessionsCodeExecutor(server.url, token="hunter2", session_id="my-session", deadline=61) as executor:
             _, *tools = NodeSessionsToolkit(executor=executor, allowed_paths=[data]).get_tools()
             for tool, args in zip(tools, ({"path": "sales.csv"}, {}, {"path": "a"}), strict=True):
