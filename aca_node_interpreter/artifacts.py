@@ -1,6 +1,6 @@
 """Files that came back from a session: where they are, what they are, how a notebook shows them.
 
-A session's file names are chosen by code nobody trusts, so what they become on the local disk is decided here.
+What code in a session wrote is not trusted: its names are made local ones, and no link in a directory is followed.
 """
 
 from __future__ import annotations
@@ -8,8 +8,9 @@ from __future__ import annotations
 import errno
 import hashlib
 import mimetypes
-import re
-import unicodedata
+import os
+import stat
+import threading
 from base64 import b64encode
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
@@ -18,6 +19,9 @@ from types import TracebackType
 from typing import IO
 
 from typing_extensions import Self
+
+from .local_names import folded, local_parts, numbered
+from .models import SHOWN_PICTURES
 
 _SHOWN_BYTES = 8 * 1024 * 1024  # a larger picture would make a notebook too heavy to open
 # What a picture starts with, by media type, as models' services take it; none of them takes more than some 5 MB.
@@ -29,11 +33,9 @@ _PICTURES = {
 }
 MAX_PICTURE_BYTES = 3_500_000
 """The largest picture that is passed to a model."""
-_SHOWN_TYPES = ("image/png", "image/jpeg", "image/gif", "image/webp")  # none of them can run a script
-_NAME_BYTES = 200  # most file systems take 255; this leaves room for a number and a suffix
 
-_RESERVED = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|com\d|lpt\d)(\..*)?", re.IGNORECASE)
-_FORBIDDEN = frozenset('<>:"/\\|?*')
+# Held while a name is chosen: downloads arrive side by side, and a name that differs in case only is taken, too.
+_choosing = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,7 @@ class Artifact:
     def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
         """Show a picture inline in a notebook, anything else as a line of text."""
         bundle = {"text/plain": f"{self} saved as {self.path}"}
-        if self.media_type in _SHOWN_TYPES and self.size <= _SHOWN_BYTES and self.path.exists():
+        if self.media_type in SHOWN_PICTURES and self.size <= _SHOWN_BYTES and self.path.exists():
             bundle[self.media_type] = b64encode(self.read_bytes()).decode("ascii")
         return bundle
 
@@ -103,10 +105,15 @@ class IncomingArtifact:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._file is not None:
-            self._file.close()
-        if kind is not None:
+        if self._file is None:
+            return
+        is_there = _is_at(self._file, Path(self._file.name))
+        self._file.close()
+        # What somebody else put in its place is not ours to delete, nor what arrived.
+        if kind is not None and is_there:
             self.discard()
+        if kind is None and not is_there:
+            raise OSError(errno.ESTALE, "another file took its place here while it arrived")
 
     def write(self, chunk: bytes) -> int:
         """Take bytes.
@@ -154,42 +161,58 @@ class ArtifactDirectory:
         return incoming.finished()
 
     def reserve(self, name: str) -> IO[bytes]:
-        """Create and open a file under a name that is safe here and not taken.
+        """Create and open a file under a name that is safe here and not taken, below no link.
 
         Raises:
-            OSError: the directory can't be written to.
+            OSError: the directory can't be written to, or a link took the place of a part of it.
         """
-        *parents, leaf = [local_name(part) for part in name.split("/") if part] or ["file"]
-        directory = self.path.joinpath(*parents)
+        *parents, leaf = local_parts(name)
+        self.path.mkdir(parents=True, exist_ok=True)
+        directory = self.path
+        for parent in parents:
+            directory = _made_directory(directory, parent)
+        with _choosing:
+            file = _made_file(directory, leaf)
+        # The last look counts: until the file was there, a link could have taken a directory's place.
+        path = Path(file.name)
+        if not path.resolve().is_relative_to(self.path.resolve()) or not _is_at(file, path):
+            file.close()
+            path.unlink(missing_ok=True)
+            raise OSError(errno.ELOOP, "a link leads out of the directory for artifacts")
+        return file
+
+
+def _made_directory(parent: Path, name: str) -> Path:
+    """Return a directory of that name, or of one with a number where something else has it."""
+    for each in numbered(name):
+        directory = parent / each
         try:
-            directory.mkdir(parents=True, exist_ok=True)
-        except (FileExistsError, NotADirectoryError):  # an earlier artifact has the directory's name
-            directory = self.path / "_".join([*parents, "files"])
-            directory.mkdir(parents=True, exist_ok=True)
-        stem, dot, suffix = leaf.partition(".")
-        number = 1
-        while True:
-            path = directory / (leaf if number == 1 else f"{stem}-{number}{dot}{suffix}")
+            directory.mkdir()
+        except FileExistsError:
+            if not stat.S_ISDIR(directory.lstat().st_mode):
+                continue
+        return directory
+    raise AssertionError("numbers do not end")
+
+
+def _made_file(directory: Path, name: str) -> IO[bytes]:
+    """Create and open a file of that name, or of one with a number where that is taken."""
+    taken = {folded(each.name) for each in directory.iterdir()}
+    for each in numbered(name):
+        if folded(each) not in taken:
             try:
-                return path.open("xb")
-            except FileExistsError:
-                number += 1
+                return (directory / each).open("xb")
+            except FileExistsError:  # made meanwhile
+                continue
+    raise AssertionError("numbers do not end")
 
 
-def local_name(name: str) -> str:
-    """Return a file name that every file system takes and no terminal misreads, as close to the given one as can be."""
-    safe = "".join("_" if c in _FORBIDDEN or unicodedata.category(c)[0] == "C" else c for c in name)
-    # A leading dot would hide it, and many programs read hidden files of the current directory as settings.
-    safe = f"_{safe[1:]}" if safe[:1] == "." else safe
-    safe = safe.rstrip(". ") or "_"
-    if _RESERVED.fullmatch(safe):
-        safe = f"_{safe}"
-    if len(safe.encode()) > _NAME_BYTES:
-        suffix = Path(safe).suffix
-        suffix = suffix if len(suffix.encode()) <= 20 else ""
-        head = safe.encode()[: _NAME_BYTES - len(suffix.encode())].decode("utf-8", "ignore")
-        safe = head + suffix
-    return safe
+def _is_at(file: IO[bytes], path: Path) -> bool:
+    """Tell whether a path names an open file itself, and no link or other file."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.lstat())
+    except OSError:
+        return False
 
 
 def printable(name: str) -> str:

@@ -257,11 +257,13 @@ def get_file(
     token: Token = None,
 ) -> None:
     """Fetch a file of the session."""
+    from .local_names import local_name
+
     directory, _, name = path.rpartition("/")
     fix = "Let --to name a directory that is there, or a file in one, where you may write."
     with _connected(endpoint, token, session) as client, _local_file(to, fix):
         size = client.download_file_to(to, name, path=directory or None)
-    typer.echo(f"saved {to / name if to.is_dir() else to} ({size:,} bytes)")
+    typer.echo(f"saved {to / local_name(name) if to.is_dir() else to} ({size:,} bytes)")
 
 
 @files.command("put")

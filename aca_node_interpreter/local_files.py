@@ -11,6 +11,7 @@ from tempfile import SpooledTemporaryFile
 from typing import IO, Protocol
 
 from .errors import ConfigurationError, MalformedResponseError
+from .local_names import local_name
 from .models import MAX_UPLOAD_BYTES
 from .operations import Upload
 
@@ -111,13 +112,16 @@ def _from_here(file: IO[bytes]) -> Iterator[IO[bytes]]:
 
 @contextmanager
 def opened_target(target: FileTarget, name: str) -> Iterator[IO[bytes]]:
-    """Open where a download goes; under a path it appears when it is whole, and not at all when it fails."""
+    """Open where a download goes; under a path it appears when it is whole, and not at all when it fails.
+
+    In a directory it gets the name that `local_name` makes of the session's.
+    """
     if not isinstance(target, (str, os.PathLike)):
         yield target
         return
     path = Path(target)
     if path.is_dir():
-        path /= name
+        path /= local_name(name)
     part = path.with_name(f".{token_hex(8)}.part")
     try:
         with part.open("xb") as sink:

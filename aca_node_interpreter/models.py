@@ -21,6 +21,9 @@ MAX_UPLOAD_BYTES = 128 * 1024 * 1024
 MAX_RUN_SECONDS = 220
 """The service ends every run after this many seconds (Azure's documentation)."""
 
+SHOWN_PICTURES = ("image/png", "image/jpeg", "image/gif", "image/webp")
+"""Media types that a notebook is given to show; SVG and HTML are not among them: they can run a script."""
+
 
 class Status(str, Enum):
     """How far an execution got. The older API family says `Success` and `Failure`."""

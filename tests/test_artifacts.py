@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
-from aca_node_interpreter.artifacts import Artifact, ArtifactDirectory, local_name
+from aca_node_interpreter.artifacts import Artifact, ArtifactDirectory
+from aca_node_interpreter.local_names import local_name
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
