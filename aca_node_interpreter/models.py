@@ -7,6 +7,8 @@ missing keys, so every `from_json` takes what any of them sends. No I/O happens 
 from __future__ import annotations
 
 import re
+from base64 import b64decode, b64encode
+from binascii import Error as Base64Error
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
@@ -66,7 +68,15 @@ class Image:
         return f"image/{self.format}"
 
     def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
-        return {self.media_type: self.base64_data}
+        """Show it inline in a notebook, if it is a picture at all: format and data are what the session says."""
+        try:
+            content = b64decode("".join(self.base64_data.split()), validate=True)
+        except (Base64Error, ValueError):
+            content = b""
+        if not content or self.media_type not in SHOWN_PICTURES:
+            return {"text/plain": repr(self)}
+        # Encoded again, since front ends put it into a page as it is.
+        return {self.media_type: b64encode(content).decode("ascii")}
 
 
 @dataclass(frozen=True)

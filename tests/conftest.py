@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -15,6 +16,9 @@ from tests.clients import CLIENTS
 from tests.engine import Engine
 from tests.machine import npm_install, unavailable, why_no_sandbox
 from tests.nel_pool import NEL, NelPool
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 SHARED = Path(__file__).parents[2] / "shared"
 
@@ -41,6 +45,21 @@ def recordings() -> list[dict[str, Any]]:
         unavailable("the recordings of the service are not part of the project, and are not on this machine")
     calls: list[dict[str, Any]] = json.loads(file.read_text())
     return [call for call in calls if "CUSTOM" not in call["recording"]]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """A real Chromium."""
+    from playwright.sync_api import sync_playwright
+
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        unavailable("there is no chromium on PATH (Debian's package `chromium`)")
+    with sync_playwright() as playwright:
+        # As root Chromium can't make its own sandbox; only our pages are opened.
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        yield browser
+        browser.close()
 
 
 @pytest.fixture(scope="session")

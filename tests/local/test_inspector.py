@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -13,13 +12,12 @@ from typing import Literal
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, expect
 
 from aca_node_interpreter.local import LocalPool
 from aca_node_interpreter.local.executions import MAX_CHARACTERS, MAX_EXECUTIONS, Execution, Executions
 from aca_node_interpreter.local.results import Result
 from tests.local.remote import LEGACY, NEWEST, Remote, http_client
-from tests.machine import unavailable
 
 expect.set_options(timeout=8000)
 
@@ -29,18 +27,6 @@ HOSTILE = "<img src=x onerror='window.hacked=1'></script><script>window.hacked=1
 HOSTILE_CODE = json.dumps(HOSTILE, ensure_ascii=False)
 
 OpenPage = Callable[..., Page]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        unavailable("there is no chromium on PATH (Debian's package `chromium`)")
-    with sync_playwright() as playwright:
-        # As root Chromium can't make its own sandbox; only our page is opened.
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")
