@@ -16,14 +16,19 @@ from typing import TYPE_CHECKING, Annotated, NoReturn, Optional
 
 import typer
 
+from .artifacts import printable
 from .errors import AcaNodeError, ConfigurationError
+from .local_names import local_name
+from .terminal import write_message, write_output
 
 if TYPE_CHECKING:
     from .client import SessionPoolClient
     from .local import LocalPool
 
 app = typer.Typer(
-    help="Run JavaScript in Azure Container Apps session pools, or in one embedded here.", no_args_is_help=True
+    help="Run JavaScript in Azure Container Apps session pools, or in one embedded here.",
+    no_args_is_help=True,
+    pretty_exceptions_show_locals=False,  # one of them is the token
 )
 files = typer.Typer(help="List, fetch and send the files of a session.", no_args_is_help=True)
 app.add_typer(files, name="files")
@@ -103,7 +108,10 @@ def run(
     ] = None,
     raw: Annotated[bool, typer.Option("--raw", help="Send the code exactly as it is to the service's kernel.")] = False,
 ) -> None:
-    """Run JavaScript or TypeScript and print its output; ends with its exit code. Files that it makes are saved."""
+    """Run JavaScript or TypeScript and print its output; ends with its exit code. Files that it makes are saved.
+
+    A terminal gets control characters of the output spelled out, but for colours; a pipe gets the output as it is.
+    """
     with _told():
         from .output import value_text
         from .packages import checked
@@ -131,16 +139,16 @@ def run(
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a terminal may know fewer letters than the code printed
     execution = outcome.execution
-    sys.stdout.write(execution.stdout)
+    write_output(execution.stdout, sys.stdout)
     if value := value_text(execution.result):
-        typer.echo(value)
-    sys.stderr.write(execution.stderr and execution.stderr.rstrip("\n") + "\n")
+        write_output(f"{value}\n", sys.stdout)
+    write_output(execution.stderr and execution.stderr.rstrip("\n") + "\n", sys.stderr)
     for artifact in outcome.artifacts:
-        typer.echo(f"saved {artifact.path}", err=True)
+        write_message(printable(f"saved {artifact.path}"))
     for problem in outcome.problems:
-        typer.echo(f"not saved: {problem}", err=True)
+        write_message(printable(f"not saved: {problem}"))
     for note in outcome.notes:
-        typer.echo(f"note: {note}", err=True)
+        write_message(printable(f"note: {note}"))
     raise typer.Exit(outcome.exit_code)
 
 
@@ -226,9 +234,9 @@ def doctor(
         findings.append(finding)
         if not as_json:
             mark = "ok  " if finding.ok else "FAIL" if finding.failed else "--  "
-            typer.echo(f"{mark} {finding.what:21} {finding.words}")
+            write_message(f"{mark} {finding.what:21} {finding.words}", to_stderr=False)
             for at, line in enumerate(finding.fix.splitlines()):
-                typer.echo(f"{'' if at else 'fix:':>25}  {line}")
+                write_message(f"{'' if at else 'fix:':>25}  {line}", to_stderr=False)
     works = not any(finding.failed for finding in findings)
     if as_json:
         typer.echo(json.dumps({"works": works, "findings": [finding.as_json() for finding in findings]}, indent=2))
@@ -242,10 +250,11 @@ def list_files(
     endpoint: Endpoint = None,
     token: Token = None,
 ) -> None:
-    """List a directory of the session."""
+    """List a directory of the session; characters of a name that can't be printed are spelled out."""
     with _connected(endpoint, token, session) as client:
         for file in client.list_files(path):
-            typer.echo(f"{file.size:>12,}  {file.path}{'/' if file.is_directory else ''}")
+            shown = printable(file.path)
+            write_message(f"{file.size:>12,}  {shown}{'/' if file.is_directory else ''}", to_stderr=False)
 
 
 @files.command("get")
@@ -257,13 +266,11 @@ def get_file(
     token: Token = None,
 ) -> None:
     """Fetch a file of the session."""
-    from .local_names import local_name
-
     directory, _, name = path.rpartition("/")
     fix = "Let --to name a directory that is there, or a file in one, where you may write."
     with _connected(endpoint, token, session) as client, _local_file(to, fix):
         size = client.download_file_to(to, name, path=directory or None)
-    typer.echo(f"saved {to / local_name(name) if to.is_dir() else to} ({size:,} bytes)")
+    write_message(f"saved {to / local_name(name) if to.is_dir() else to} ({size:,} bytes)", to_stderr=False)
 
 
 @files.command("put")
@@ -278,7 +285,7 @@ def put_file(
     fix = "Name a file on this machine that you may read."
     with _connected(endpoint, token, session) as client, _local_file(file, fix):
         sent = client.upload_file(file, path=path or None)
-    typer.echo(f"sent {sent.path} ({sent.size:,} bytes)")
+    write_message(printable(f"sent {sent.path} ({sent.size:,} bytes)"), to_stderr=False)
 
 
 @contextmanager
@@ -319,7 +326,7 @@ def _told() -> Iterator[None]:
 
 
 def _fail(message: str) -> NoReturn:
-    typer.echo(f"aca-node: {message}", err=True)
+    write_message(f"aca-node: {message}")
     raise typer.Exit(2)
 
 

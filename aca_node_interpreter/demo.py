@@ -10,13 +10,14 @@ from rich.console import Console
 from rich.markup import escape
 from rich.syntax import Syntax
 
-from .artifacts import ArtifactDirectory
+from .artifacts import ArtifactDirectory, printable
 from .client import SessionPoolClient
 from .errors import LocalPoolError
 from .local import LocalPool
 from .models import Execution, Image
 from .operations import TUTORIAL_API
 from .prompts import LANGUAGES
+from .terminal import harmless
 
 CHART = files(__package__).joinpath("demo_chart.js").read_text(encoding="utf-8")
 
@@ -80,7 +81,7 @@ def show(output: Path, console: Console | None = None) -> None:
         asyncio.run(_faces(pool, output, console))
     console.print(f"[bold green]Done.[/] The files that came back are in [bold]{escape(str(output.resolve()))}[/]:")
     for path in sorted(path for path in output.rglob("*") if path.is_file()):
-        console.print(f"  {escape(str(path.relative_to(output)))}  {path.stat().st_size:,} bytes", highlight=False)
+        console.print(f"  {_shown(str(path.relative_to(output)))}  {path.stat().st_size:,} bytes", highlight=False)
 
 
 def _pool(console: Console) -> LocalPool:
@@ -118,9 +119,9 @@ def _tutorial(pool: LocalPool, saved: ArtifactDirectory, console: Console) -> No
         console.print(f"  {escape(str(artifact))}: {artifact.read_bytes().decode()!r}\n")
         _step(console, 8, "Upload a file")
         sent = client.upload_file(b"\xff\xd8\xff\xd9", name="sample.jpeg")
-        console.print(f"  {sent.name}, {sent.size} bytes; the session now has:")
+        console.print(f"  {_shown(printable(sent.name))}, {sent.size} bytes; the session now has:")
         for file in client.list_files():
-            console.print(f"    {escape(file.name)}", highlight=False)
+            console.print(f"    {_shown(printable(file.name))}", highlight=False)
         console.print()
         client.delete_session()
 
@@ -140,9 +141,9 @@ async def _faces(pool: LocalPool, output: Path, console: Console) -> None:
         agent = CodeExecutorAgent("coder", executor, supported_languages=list(LANGUAGES), approval_func=approve)
         task = f"{_AGENT_TASK}\n```javascript\n{_AGENT_CODE}\n```"
         result = await agent.run(task=TextMessage(content=task, source="user"))
-        console.print(f"  [cyan]{escape(result.messages[-1].to_text())}[/]\n")
+        console.print(f"  [cyan]{_shown(result.messages[-1].to_text())}[/]\n")
         _step(console, 10, "A LangChain tool draws a chart, in the same session", CHART, shown_lines=6)
-        console.print(f"  [cyan]{escape(await executor.ainvoke({'code': CHART}))}[/]\n")
+        console.print(f"  [cyan]{_shown(await executor.ainvoke({'code': CHART}))}[/]\n")
 
 
 def _step(console: Console, number: int, title: str, code: str = "", *, shown_lines: int = 40) -> None:
@@ -163,5 +164,10 @@ def _tell(console: Console, execution: Execution) -> None:
         execution.stderr if not execution.succeeded else "",
         "" if value == "" else f"=> {'a picture' if isinstance(value, Image) else value}",
     ]
-    console.print(f"  [cyan]{escape(part.strip())}[/]" if (part := "\n".join(filter(None, parts))) else "  (no output)")
+    console.print(f"  [cyan]{_shown(part.strip())}[/]" if (part := "\n".join(filter(None, parts))) else "  (no output)")
     console.print(f"  [dim]{execution.status.value} in {execution.duration:.2f} s[/]\n")
+
+
+def _shown(text: str) -> str:
+    """Return text of a session as the console takes it."""
+    return escape(harmless(text))
