@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import time
 from collections.abc import Mapping
@@ -10,11 +11,18 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import quote
 
-from . import errors
+from . import errors, untrusted_json
+from .artifacts import printable
 
-_SECRETS = re.compile(r"https?://\S+|/subscriptions/\S+|Bearer\s+\S+", re.IGNORECASE)
+# URLs, the service's hosts, resource ids and tokens.
+_SECRETS = re.compile(
+    r"[a-z][a-z0-9+.-]{1,20}://\S+|[\w.-]+\.(?:dynamicsessions|acasessions)\.io\S*|/subscriptions/\S+|Bearer\s+\S+"
+    r"|\beyJ[\w-]+\.[\w-]+\S*",
+    re.IGNORECASE,
+)
 
-_SHOWN = 500  # characters of each thing that the service says
+_READ = 10_000  # characters of each thing that the service says
+_SHOWN = 500
 
 _ADVICE: dict[int, tuple[type[errors.ServiceError], str]] = {
     400: (errors.InvalidRequestError, "The session pool does not accept the request."),
@@ -53,20 +61,22 @@ def error_for(
     body = _body(content)
     kind, advice = _ADVICE.get(429 if is_full(status, content) else status) or _advice_by_class(status)
     identifier = hide.get("identifier", "")
+    spellings = {identifier, quote(identifier, safe=""), quote(identifier), json.dumps(identifier)[1:-1]} - {""}
+    hidden = re.compile("|".join(map(re.escape, sorted(spellings, key=len, reverse=True))) or r"(?!)", re.IGNORECASE)
 
-    def safe(text: object) -> str:
-        shown = str(text or "")[:_SHOWN]
-        for secret in (identifier, quote(identifier, safe="")):
-            shown = shown.replace(secret, "…") if secret else shown
-        return _SECRETS.sub("…", shown)
+    def safe(text: str) -> str:
+        shown = hidden.sub("…", text[:_READ])
+        if len(text) > _READ:  # half an identifier may be left, which would not be found
+            shown = shown[: -max(map(len, ("", *spellings))) or None]
+        return printable(" ".join(_SECRETS.sub("…", shown).split()))[:_SHOWN]
 
-    code = safe(body.get("code") or headers.get("x-ms-error-code"))
+    code = safe(_words(body.get("code")) or headers.get("x-ms-error-code", ""))
     detail = ": ".join(part for part in (code, safe(_said(body))) if part)
     return kind(
         f"{advice} The service says: {detail}" if detail else advice,
         status=status,
         code=code,
-        trace_id=safe(body.get("traceid") or headers.get("x-ms-correlation-request-id")),
+        trace_id=safe(_words(body.get("traceid")) or headers.get("x-ms-correlation-request-id", "")),
         retry_after=seconds_in(headers.get("retry-after")),
     )
 
@@ -87,9 +97,9 @@ def _advice_by_class(status: int) -> tuple[type[errors.ServiceError], str]:
 def _body(content: bytes) -> dict[str, Any]:
     """Find the object with code and message: nested in `error`, bare, or an ASP.NET problem; keys in lower case."""
     try:
-        data = json.loads(content)
-    except (ValueError, RecursionError):
-        data = content[:_SHOWN].decode("utf-8", "replace").strip()
+        data = untrusted_json.loads(content)
+    except ValueError:
+        data = content[:_READ].decode("utf-8", "replace").strip()
     while isinstance(data, Mapping):
         lowered = {str(key).lower(): value for key, value in data.items()}
         if not lowered.get("error"):
@@ -99,18 +109,28 @@ def _body(content: bytes) -> dict[str, Any]:
 
 
 def _said(body: Mapping[str, Any]) -> str:
-    message = str(body.get("message") or body.get("title") or "")
+    message = _words(body.get("message")) or _words(body.get("title"))
     problems = body.get("errors")
     if isinstance(problems, Mapping):
         message = f"{message} {json.dumps(problems)}".strip()
     return message if message[:1] != "<" else ""  # an HTML page tells nobody anything
 
 
+def _words(value: object) -> str:
+    return str(value) if isinstance(value, (str, int)) else ""
+
+
 def seconds_in(text: str | None) -> float | None:
     """Return what a `Retry-After` says, in seconds: a number of them, or a date (RFC 9110, section 10.2.3)."""
     try:
-        if not text or text.strip().isdecimal():
-            return float(text) if text else None
-        return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())
+        seconds = max(0.0, float(text)) if text else None
+    except ValueError:
+        seconds = _seconds_until(str(text))
+    return seconds if seconds is None or math.isfinite(seconds) else None
+
+
+def _seconds_until(date: str) -> float | None:
+    try:
+        return max(0.0, parsedate_to_datetime(date).timestamp() - time.time())
     except (ValueError, OverflowError):
         return None

@@ -304,8 +304,9 @@ def _text(value: object) -> str:
 
 
 def _number(value: object) -> float:
+    """Return a size or a time; 0 for what can't be one, such as a number below it or one that no disk could hold."""
     try:
         number = float(value)  # type: ignore[arg-type]  # anything else raises TypeError, which is caught
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return 0.0
-    return number if abs(number) < float("inf") else 0.0
+    return number if 0 <= number < 2**53 else 0.0

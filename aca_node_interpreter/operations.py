@@ -16,8 +16,9 @@ import re
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import IO, Any, Generic, Literal, TypeVar
-from urllib.parse import parse_qsl, quote, urlsplit
+from urllib.parse import SplitResult, parse_qsl, quote, urlsplit
 
+from . import untrusted_json
 from .endpoint import checked_identifier
 from .errors import (
     ConfigurationError,
@@ -76,13 +77,13 @@ class Reply:
         """Parse the body.
 
         Raises:
-            MalformedResponseError: it is not JSON.
+            MalformedResponseError: it is not JSON, or has no end of values.
         """
         try:
-            return json.loads(self.content)
-        except (ValueError, RecursionError):
+            return untrusted_json.loads(self.content)
+        except ValueError:
             raise MalformedResponseError(
-                "The answer is not JSON: the endpoint may lead to something other than a session pool."
+                "The answer is not JSON, or more than a session pool answers: the endpoint may lead to something else."
             ) from None
 
 
@@ -150,8 +151,8 @@ class Page(Generic[T]):
     def of(cls, items: list[T], body: object) -> Page[T]:
         """Build a page from its body; only the query of `nextLink` counts, so that no token follows a foreign link."""
         links = [body[key] for key in body if key.lower() == "nextlink"] if isinstance(body, Mapping) else []
-        pairs = parse_qsl(urlsplit(links[0]).query) if links and isinstance(links[0], str) else []
-        return cls(items, tuple((key, value) for key, value in pairs if key not in ("identifier", "api-version")))
+        pairs = parse_qsl(_split(links[0]).query) if links and isinstance(links[0], str) else []
+        return cls(items, tuple((k, v) for k, v in pairs if k.lower() not in ("identifier", "api-version")))
 
 
 @dataclass(frozen=True)
@@ -216,7 +217,7 @@ class SessionCalls:
         """Ask for an execution by its id."""
         return Operation(
             "GET",
-            f"/executions/{quote(execution_id, safe='')}",
+            f"/executions/{quote(execution_id, safe='', errors='replace')}",
             _execution,
             query=self._query(legacy=False),
         )
@@ -348,18 +349,23 @@ def checked_timeout(seconds: float) -> float:
 def all_pages(first: Operation[Page[T]], *, most: int = 1000) -> Generator[Operation[Page[T]], Page[T], list[T]]:
     """Follow a list to its end: yields each call, takes its page, returns all items.
 
-    `most` pages bound a service that would never end.
+    Raises:
+        MalformedResponseError: it has none, or none within `most` pages.
     """
     items: list[T] = []
     operation = first
+    seen: set[tuple[tuple[str, str], ...]] = set()
     for _ in range(most):
         page = yield operation
         items += page.items
         if not page.next_query:
+            return items
+        if page.next_query in seen:
             break
+        seen.add(page.next_query)
         query = dict(first.query) | dict(page.next_query)
         operation = replace(first, query=tuple(query.items()))
-    return items
+    raise MalformedResponseError("The session pool's list does not come to an end.")
 
 
 def _execution(reply: Reply) -> Execution:
@@ -368,14 +374,24 @@ def _execution(reply: Reply) -> Execution:
 
 def _started(reply: Reply) -> Execution:
     """Read the answer to an asynchronous start, which may be in headers only."""
-    named = (
-        reply.headers.get("operation-id") or urlsplit(reply.headers.get("operation-location", "")).path.split("/")[-1]
-    )
+    named = reply.headers.get("operation-id") or _split(reply.headers.get("operation-location", "")).path.split("/")[-1]
     execution = _execution(reply) if reply.content.strip() else Execution(Status.NOT_STARTED)
     execution = execution if execution.id else replace(execution, id=named)
     if not execution.id and not execution.status.is_final:
         raise MalformedResponseError("The session pool started the code but did not say how to ask for its result.")
     return execution
+
+
+def _split(url: str) -> SplitResult:
+    """Take a URL apart that the service sent.
+
+    Raises:
+        MalformedResponseError: it is none.
+    """
+    try:
+        return urlsplit(url)
+    except ValueError:
+        raise MalformedResponseError("The session pool answered with a link that is none.") from None
 
 
 def _nothing(reply: Reply) -> None:

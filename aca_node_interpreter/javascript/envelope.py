@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from typing import Any, Literal, TypeVar
 
+from aca_node_interpreter import untrusted_json
 from aca_node_interpreter.errors import MalformedResponseError
 from aca_node_interpreter.models import RemoteFile
 
@@ -235,8 +236,8 @@ class Record:
 
 def _loaded(text: str | bytes) -> object:
     try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
+        return untrusted_json.loads(text)
+    except ValueError:
         raise MalformedResponseError("The session's runtime answered with something that is not JSON.") from None
 
 
