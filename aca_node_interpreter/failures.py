@@ -16,7 +16,7 @@ from .artifacts import printable
 
 # URLs, the service's hosts, resource ids and tokens.
 _SECRETS = re.compile(
-    r"[a-z][a-z0-9+.-]{1,20}://\S+|[\w.-]+\.(?:dynamicsessions|acasessions)\.io\S*|/subscriptions/\S+|Bearer\s+\S+"
+    r"[a-z0-9+.-]{0,20}://\S+|[\w.-]{1,100}\.(?:dynamicsessions|acasessions)\.io\S*|/subscriptions/\S+|Bearer\s+\S+"
     r"|\beyJ[\w-]+\.[\w-]+\S*",
     re.IGNORECASE,
 )

@@ -105,7 +105,7 @@ def _late_error(error: CodeError, cell: int) -> str:
 
 def _notes(envelope: Envelope) -> Iterable[str]:
     # Others, which the runtime has no word for, are Node.js's own, such as a connection that is about to close.
-    left = [name for name in envelope.left if name.islower()]
+    left = [printable(name) for name in envelope.left if name.islower()]
     if left:
         yield f"Still running in the background: {', '.join(left)}."
     yield from map(printable, envelope.warnings)

@@ -86,7 +86,7 @@ class Attachment:
         """
         if isinstance(self.content, bytes):
             return self.content
-        return b64decode("".join(self.content.split()), validate=True)
+        return b64decode("".join(self.content.split()).encode("ascii", "replace"), validate=True)
 
 
 @dataclass(frozen=True)

@@ -210,4 +210,4 @@ def test_it_holds(holds: Property) -> None:
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("holds", PROPERTIES, ids=lambda each: each.__name__)
 def test_it_holds_for_very_many(holds: Property) -> None:
-    hold(holds, 5_000)
+    hold(holds, 2_000)
