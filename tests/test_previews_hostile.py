@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import struct
+import subprocess
+import sys
 import time
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -208,6 +211,44 @@ def test_a_hundred_megabytes_take_as_long_as_a_few(name: str, row: bytes, tmp_pa
             file.write(chunk)
     with soon():
         check(preview(path, name))
+
+
+# Looks at the files of a folder and tells how many more bytes that took, at the most.
+MEASURED = """
+import resource, sys
+from pathlib import Path
+from aca_node_interpreter.previews import preview
+preview(Path(sys.executable), "a.json")
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+for path in sorted(Path(sys.argv[1]).iterdir()):
+    preview(path, path.name)
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
+"""
+
+
+def test_no_preview_takes_much_memory(tmp_path: Path) -> None:
+    megabyte = 1024 * 1024
+    files = {
+        "lists.json": b"[" + b"[]," * 2 * megabyte + b"[]]",
+        "objects.json": b"[" + b'{"a":1},' * megabyte + b"1]",
+        "whole.json": b"[" + b"[]," * (megabyte // 3 - 1) + b"1]",
+        "one.jsonl": b"[" + b"[]," * (megabyte // 3 - 1) + b"1]",
+        "cells.csv": b"," * 8 * megabyte,
+        "quoted.csv": b'"a""b",' * megabyte,
+        "wide.txt": "🦊".encode() * megabyte,
+        "bomb.tar.gz": zlib.compress(bytes(400 * megabyte), wbits=31),
+        "streams.pdf": b"%PDF-1.5\n"
+        + (b"/Type /ObjStm stream\n" + zlib.compress(b"/Type /Pages " * 2 * megabyte)) * 50,
+        "megapixels.png": b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR" + struct.pack(">II", 10_000, 10_000) + bytes(8 * megabyte),
+    }
+    for name, content in files.items():
+        (tmp_path / name).write_bytes(content)
+    with zipfile.ZipFile(tmp_path / "bomb.docx", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("word/document.xml", "<w:p>" * 40 * megabyte)
+    assert preview(tmp_path / "megapixels.png", "megapixels.png") == "PNG 10000×10000"
+    command = [sys.executable, "-c", MEASURED, str(tmp_path)]
+    ran = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert int(ran.stdout) < 64  # each is as large as that when it is unpacked or parsed, and most are much larger
 
 
 def test_a_failure_is_no_preview(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
