@@ -23,6 +23,17 @@ def unavailable(reason: str) -> NoReturn:
     pytest.skip(reason)
 
 
+# For programs of their own: `getrusage` would tell of the process that started them.
+PEAK_MEMORY = """
+import re
+from pathlib import Path
+
+def peak():
+    return int(re.search(r"VmHWM:\\s*([0-9]+) kB", Path("/proc/self/status").read_text())[1]) // 1024
+"""
+"""Python source of `peak()`, the most megabytes of memory that a process has had; Linux only."""
+
+
 @cache
 def why_no_sandbox() -> str:
     """Return why bubblewrap can't run here; empty when it can."""

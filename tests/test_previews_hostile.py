@@ -17,6 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from aca_node_interpreter.previews import preview
+from tests.machine import PEAK_MEMORY
 
 # Seconds for one file on a busy machine; on an idle one none of these takes a tenth.
 PATIENCE = 2.0
@@ -213,16 +214,15 @@ def test_a_hundred_megabytes_take_as_long_as_a_few(name: str, row: bytes, tmp_pa
         check(preview(path, name))
 
 
-# Looks at the files of a folder and tells how many more bytes that took, at the most.
-MEASURED = """
-import resource, sys
-from pathlib import Path
+# Looks at the files of a folder and tells how many more megabytes that took, at the most.
+MEASURED = f"""{PEAK_MEMORY}
+import sys
 from aca_node_interpreter.previews import preview
 preview(Path(sys.executable), "a.json")
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+before = peak()
 for path in sorted(Path(sys.argv[1]).iterdir()):
     preview(path, path.name)
-print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
+print(peak() - before)
 """
 
 

@@ -17,6 +17,7 @@ from aca_node_interpreter.models import Execution, RemoteFile
 from aca_node_interpreter.operations import Page, Reply, SessionCalls, all_pages
 from aca_node_interpreter.output import text_of
 from aca_node_interpreter.untrusted_json import loads
+from tests.machine import PEAK_MEMORY
 
 DEEP = {
     "lists": b"[" * 100_000,
@@ -24,17 +25,17 @@ DEEP = {
     "objects": b'{"a":' * 900 + b"1" + b"}" * 900,
     "wide and deep": b"[[]," * 900 + b"1" + b"]" * 900,
 }
-# Reads 64 MB and tells how many more of memory that took.
-MEASURED = """
-import resource, sys
+# Reads 64 MB and tells how many more megabytes that took.
+MEASURED = f"""{PEAK_MEMORY}
+import sys
 from aca_node_interpreter.untrusted_json import loads
 content = eval(sys.argv[1])
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+before = peak()
 try:
     loads(content)
 except ValueError as error:
     print(error, file=sys.stderr)
-print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
+print(peak() - before)
 """
 
 
