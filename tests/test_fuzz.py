@@ -5,6 +5,7 @@ The same properties with few examples, with each change, and with very many, as 
 
 from __future__ import annotations
 
+import atexit
 import json
 import re
 import tempfile
@@ -95,7 +96,9 @@ OPERATIONS: list[Operation[Any]] = [
 HEADERS = st.dictionaries(
     st.sampled_from(["operation-id", "operation-location", "retry-after", "x-ms-error-code"]), TEXTS, max_size=3
 )
-DIRECTORY = ArtifactDirectory(Path(tempfile.mkdtemp(prefix="fuzz-")))
+FOLDER = tempfile.TemporaryDirectory(prefix="fuzz-")
+atexit.register(FOLDER.cleanup)
+DIRECTORY = ArtifactDirectory(Path(FOLDER.name))
 
 
 def check_words(text: str) -> None:
