@@ -228,7 +228,7 @@ class Retries:
         most = min(_FULL_FIRST * 2**self._refusals, _FULL_MOST)
         self._refusals += 1
         chance = random.random()  # noqa: S311  # nothing secret
-        pause = most * (1 + chance) / 2 if asked is None else asked * (1 + chance / 10)
+        pause = asked * (1 + chance / 10) if asked else most * (1 + chance) / 2
         return self.patience.when_full(pause) if pause < self.patience.deadline.left() else None
 
 

@@ -291,10 +291,11 @@ class FaultProxy:
 
     async def _stop(self) -> None:
         self.close_door()
-        tasks = asyncio.all_tasks() - {asyncio.current_task()}
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        # A connection that was accepted just now begins its task meanwhile.
+        while tasks := asyncio.all_tasks() - {asyncio.current_task()}:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _open_door(self) -> None:
         if self._server is None:

@@ -528,7 +528,7 @@ def flow_of(operation: Operation[Any]) -> Flow[Any]:
     [
         (Response(429, b'{"code":"SessionsCountExceedsLimit","message":"The request sessions count is 1."}'), 0.1),
         (Response(404, b'{"error":{"code":"SessionsCountExceedsLimit","message":"No more sessions."}}'), 0.1),
-        (Response(429, headers={"Retry-After": "0.0"}), 0.1),
+        (Response(429, headers={"Retry-After": "0"}), 0.1),
         (Response(429, headers={"Retry-After": "1"}), 1),
         (Response(429, headers={"Retry-After": formatdate(time.time() + 2, usegmt=True)}), 0),
     ],
