@@ -12,12 +12,11 @@ from itertools import count
 
 from .errors import DeadlineExceededError
 from .patience import Deadline
-from .turns import wait_for, wait_for_async
 
 # Azure's pools have at most so many sessions, by its command line; a limit that nobody set is not above it.
 _LARGEST_POOL = 600
 
-# Seconds after which one more is let in than the pool had when it was last full: others may have left it.
+# Seconds after which one more is let in than the pool had when it was last full.
 _PROBE = 5.0
 
 
@@ -63,28 +62,6 @@ class Places:
             self._waiting.append(place)
         self._let_in()
         return place
-
-    def wait(self, place: Place, deadline: Deadline) -> None:
-        """Wait for a place.
-
-        Raises:
-            DeadlineExceededError: there was none in time.
-        """
-        try:
-            while not wait_for(place, min(deadline.left(), _probe_after())):
-                self._check(deadline)
-        except BaseException:
-            self.give_up(place)
-            raise
-
-    async def wait_async(self, place: Place, deadline: Deadline) -> None:
-        """Do what `wait` does, without holding up the event loop."""
-        try:
-            while not await wait_for_async(place, min(deadline.left(), _probe_after())):
-                self._check(deadline)
-        except BaseException:
-            self.give_up(place)
-            raise
 
     def give_up(self, place: Place) -> None:
         """Wait no more; where the place came at that very moment, it goes on to the next."""
@@ -145,8 +122,8 @@ class Places:
                 ran=False,
             )
 
-    def _check(self, deadline: Deadline) -> None:
-        self.check_deadline(deadline)
+    def probe(self) -> None:
+        """Let one more in than the pool had, now and then: others may have left it."""
         with self._state:
             if self._most >= self._ceiling or time.monotonic() < self._next_probe:
                 return
@@ -164,6 +141,7 @@ class Places:
             place.set_result(None)
 
 
-def _probe_after() -> float:
+def probe_after() -> float:
+    """Return after how many seconds somebody who waits may probe."""
     # By chance a little longer, so that not all who wait wake up at once.
     return _PROBE * random.uniform(1, 1.5)  # noqa: S311  # nothing secret

@@ -6,7 +6,6 @@ It knows no agent framework. Its sync and async methods may be mixed, from sever
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import shutil
 import threading
@@ -19,7 +18,6 @@ from contextlib import (
     asynccontextmanager,
     contextmanager,
     nullcontext,
-    suppress,
 )
 from functools import partial
 from pathlib import Path
@@ -27,31 +25,24 @@ from tempfile import mkdtemp
 from threading import Thread
 from typing import Any, TypeVar
 
+from .admission import admitted, give_back, readmitted
 from .artifacts import Artifact, ArtifactDirectory
-from .client import SessionPoolClient
+from .client import AsyncSessionPoolClient, SessionPoolClient
 from .connection import Connection
 from .conversations import OWN, Conversation, Conversations, Key
 from .endpoint import checked_identifier
-from .errors import AcaNodeError, ConfigurationError, ServiceUnreachableError
-from .flow import Await, Compute, Flow
+from .errors import ServiceUnreachableError
+from .flow import Flow
 from .patience import Deadline, Patience
 from .review import Submission
 from .runs import Run
 from .session import Session
 from .settings import Settings
-from .side_by_side import side_by_side
-from .turns import STOPS_THE_LOOP
 
 T = TypeVar("T")
 
-_log = logging.getLogger("aca_node_interpreter")
-
 # Artifacts that are remembered, the newest.
 _REMEMBERED_ARTIFACTS = 1_000
-# Seconds for the end of a session after the executor was closed.
-_LATE_SECONDS = 10.0
-# Sessions that are given back side by side.
-_SIDE_BY_SIDE = 8
 
 
 class SessionRunner:
@@ -113,9 +104,9 @@ class SessionRunner:
             after or nullcontext(),
             self._reviewed(submission, conversation),
             # From here, since nobody knows how long a person thinks.
-            self._in_turn(conversation, closings, self._deadline()) as (connection, talk, patience),
+            self._in_turn(conversation, closings, self._deadline()) as (client, session, patience),
         ):
-            return self._remembering(connection.client.perform(flow_of(talk.session), patience), conversation)
+            return self._remembering(client.perform(flow_of(session), patience), conversation)
 
     async def aperform(
         self, flow_of: Callable[[Session], Flow[T]], conversation: Key = OWN, *, submission: Submission | None = None
@@ -124,10 +115,9 @@ class SessionRunner:
         closings = self._closings
         async with (
             self._reviewed_async(submission, conversation),
-            self._in_turn_async(conversation, closings, self._deadline()) as (connection, talk, patience),
+            self._in_turn_async(conversation, closings, self._deadline()) as (client, session, patience),
         ):
-            client = await connection.client_of_running_loop()
-            return self._remembering(await client.perform(flow_of(talk.session), patience), conversation)
+            return self._remembering(await client.perform(flow_of(session), patience), conversation)
 
     def run(
         self,
@@ -195,7 +185,7 @@ class SessionRunner:
         ended.places.open()
         try:
             if connection is not None and connection.pool is None:
-                _give_back(connection, [talk for talk in talks if not talk.is_shared])
+                give_back(connection.client, [talk for talk in talks if not talk.is_shared])
         finally:
             for clean_up in clean_ups:
                 clean_up()
@@ -224,7 +214,7 @@ class SessionRunner:
 
     def _give_back(self, talks: Sequence[Conversation]) -> None:
         if any(talk.session.was_used for talk in talks):
-            _give_back(self._connected(), talks)
+            give_back(self._connected().client, talks)
 
     def _connected(self) -> Connection:
         with self._state:
@@ -258,7 +248,7 @@ class SessionRunner:
     @contextmanager
     def _in_turn(
         self, key: Key, closings: int, deadline: Deadline
-    ) -> Iterator[tuple[Connection, Conversation, Patience]]:
+    ) -> Iterator[tuple[SessionPoolClient, Session, Patience]]:
         conversations = self._conversations
         try:
             while True:
@@ -268,18 +258,12 @@ class SessionRunner:
                     if talk.is_over:
                         continue
                     connection = self._connected()
-                    _give_back(connection, conversations.end_idle())
-                    if talk.place is None:
-                        place = conversations.place_for(talk)
-                        if not place.done() and conversations.are_held_up_here:
-                            conversations.places.give_up(place)
-                            raise ConfigurationError(STOPS_THE_LOOP)
-                        conversations.places.wait(place, deadline)
-                        _give_back(connection, conversations.place_taken(talk, place))
+                    client, where = connection.client, (conversations, connection.client, talk, deadline)
+                    client.perform(admitted(*where, stops_the_loop=True))
                     self._check_still_open(closings)
                     talk.session.deadline = deadline
                     try:
-                        yield connection, talk, Patience(deadline, partial(_when_full, conversations, connection, talk))
+                        yield client, talk.session, Patience(deadline, partial(readmitted, *where))
                     finally:
                         self._note_use(conversations, talk, closings, connection)
                     return
@@ -289,7 +273,7 @@ class SessionRunner:
     @asynccontextmanager
     async def _in_turn_async(
         self, key: Key, closings: int, deadline: Deadline
-    ) -> AsyncIterator[tuple[Connection, Conversation, Patience]]:
+    ) -> AsyncIterator[tuple[AsyncSessionPoolClient, Session, Patience]]:
         conversations = self._conversations
         try:
             while True:
@@ -299,17 +283,13 @@ class SessionRunner:
                     if talk.is_over:
                         continue
                     connection = await self._aconnected()
-                    if leaving := conversations.end_idle():
-                        await asyncio.to_thread(_give_back, connection, leaving)
-                    if talk.place is None:
-                        place = conversations.place_for(talk)
-                        await conversations.places.wait_async(place, deadline)
-                        if leaving := conversations.place_taken(talk, place):
-                            await asyncio.to_thread(_give_back, connection, leaving)
+                    client = await connection.client_of_running_loop()
+                    where = conversations, connection.client, talk, deadline
+                    await client.perform(admitted(*where))
                     self._check_still_open(closings)
                     talk.session.deadline = deadline
                     try:
-                        yield connection, talk, Patience(deadline, partial(_when_full, conversations, connection, talk))
+                        yield client, talk.session, Patience(deadline, partial(readmitted, *where))
                     finally:
                         self._note_use(conversations, talk, closings, connection)
                     return
@@ -332,34 +312,10 @@ class SessionRunner:
             raise ServiceUnreachableError("Nothing ran: the executor was closed while this waited.", ran=False)
 
 
-def _when_full(conversations: Conversations, connection: Connection, talk: Conversation, seconds: float) -> Flow[None]:
-    """Wait until the pool has a session again: one that an idle conversation leaves, or after so many seconds any."""
-    _log.info("The session pool is full: waiting for a session")
-    place, places = conversations.place_for(talk), conversations.places
-    try:
-        while not (yield Await(place, seconds)) and not places.insist(place):
-            places.check_deadline(talk.session.deadline)
-    except BaseException:
-        places.give_up(place)
-        raise
-    leaving = conversations.place_taken(talk, place)
-    yield Compute(lambda: _give_back(connection, leaving))
-
-
-def _give_back(connection: Connection, talks: Sequence[Conversation]) -> None:
-    """End sessions, side by side; one that can't be told ends by itself after its cooldown."""
-
-    def give_back(talk: Conversation) -> None:
-        with suppress(AcaNodeError):
-            connection.client.perform(talk.given_back())
-
-    side_by_side(give_back, talks, _SIDE_BY_SIDE)
-
-
 def _give_back_late(connection: Connection, talk: Conversation) -> None:
     """End a session when the connection is closed already."""
-    with SessionPoolClient(**connection.arguments) as client, suppress(AcaNodeError):
-        client.perform(talk.given_back(), Patience(Deadline.after(_LATE_SECONDS)))
+    with SessionPoolClient(**connection.arguments) as client:
+        give_back(client, [talk])
 
 
 def _in_this_process(clean_up: Callable[[], object]) -> Callable[[], None]:

@@ -291,11 +291,13 @@ class FaultProxy:
 
     async def _stop(self) -> None:
         self.close_door()
-        # A connection that was accepted just now begins its task meanwhile.
-        while tasks := asyncio.all_tasks() - {asyncio.current_task()}:
+        # A connection that was accepted just now begins its task a few turns of the loop later.
+        for _ in range(5):
+            tasks = asyncio.all_tasks() - {asyncio.current_task()}
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            await asyncio.sleep(0.01)
 
     async def _open_door(self) -> None:
         if self._server is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -13,6 +14,7 @@ from aca_node_interpreter import places as module
 from aca_node_interpreter.errors import DeadlineExceededError
 from aca_node_interpreter.patience import NEVER, Deadline
 from aca_node_interpreter.places import Places
+from aca_node_interpreter.turns import wait_for, wait_for_async
 
 
 def test_they_are_given_out_in_order() -> None:
@@ -53,7 +55,7 @@ def test_never_more_than_there_are_by_threads_and_loops() -> None:
             most = max(most, inside)
 
     async def one(chance: random.Random) -> None:
-        await places.wait_async(places.queued(), NEVER)
+        assert await wait_for_async(places.queued(), 30)
         change(1)
         await asyncio.sleep(chance.random() / 1000)
         change(-1)
@@ -69,7 +71,7 @@ def test_never_more_than_there_are_by_threads_and_loops() -> None:
             asyncio.run(many())
             return
         for _ in range(20):
-            places.wait(places.queued(), NEVER)
+            assert wait_for(places.queued(), 30)
             change(1)
             change(-1)
             places.leave()
@@ -80,34 +82,13 @@ def test_never_more_than_there_are_by_threads_and_loops() -> None:
     assert inside == 0
 
 
-async def test_a_cancelled_wait_loses_no_place() -> None:
-    places = Places(1)
-    for delay in range(30):
-        held = places.queued()
-        assert held.done()
-        waiting = [asyncio.ensure_future(places.wait_async(places.queued(), NEVER)) for _ in range(2)]
-        await asyncio.sleep(0)
-        if delay % 2:
-            places.leave()
-        waiting[0].cancel()
-        for _ in range(delay % 4):
-            await asyncio.sleep(0)
-        if not delay % 2:
-            places.leave()
-        await asyncio.wait_for(waiting[1], 5)
-        places.leave()
-
-
-@pytest.mark.parametrize("is_async", [False, True])
-def test_a_deadline_ends_the_wait_with_what_to_do(is_async: bool) -> None:
+def test_a_deadline_ends_the_wait_with_what_to_do() -> None:
     places = Places(1)
     places.queued()
-    waiting, deadline = places.queued(), Deadline.after(0.05)
+    places.check_deadline(NEVER)
     with pytest.raises(DeadlineExceededError, match="max_concurrent_sessions") as caught:
-        asyncio.run(places.wait_async(waiting, deadline)) if is_async else places.wait(waiting, deadline)
+        places.check_deadline(Deadline.after(0))
     assert caught.value.ran is False
-    places.leave()
-    assert places.queued().done()
 
 
 def test_a_full_pool_teaches_how_many_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -122,7 +103,11 @@ def test_a_full_pool_teaches_how_many_there_are(monkeypatch: pytest.MonkeyPatch)
         places.leave()
         assert place.done()
     # Now and then one more is let in: somebody else may have left.
-    places.wait(later, Deadline.after(5))
+    places.probe()
+    assert not later.done()
+    time.sleep(0.1)
+    places.probe()
+    assert later.done()
     # And when nobody waits, nothing is known any more.
     assert places.queued().done()
 
