@@ -291,19 +291,20 @@ class FaultProxy:
 
     async def _stop(self) -> None:
         self.close_door()
-        # A connection that was accepted just now begins its task a few turns of the loop later.
-        for _ in range(5):
-            tasks = asyncio.all_tasks() - {asyncio.current_task()}
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-            await asyncio.sleep(0.01)
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _open_door(self) -> None:
         if self._server is None:
             self._server = await asyncio.start_server(self._serve, sock=_bind(self._port))
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        # Nobody else keeps it when the client has gone and the pool is still to answer.
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
         try:
             while True:
                 self._idle.add(writer)
@@ -328,6 +329,7 @@ class FaultProxy:
         except Exception as error:
             self._errors.append(error)
         finally:
+            self._tasks.discard(task)
             self._idle.discard(writer)
             writer.close()
 
