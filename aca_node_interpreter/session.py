@@ -46,7 +46,7 @@ _FELL_BACK = (
     "without top-level await, import and TypeScript, and const and let can't be declared again."
 )
 _LOST = "The session was lost since the last run, and a new one took its place: its variables and files are gone."
-_GIVEN_BACK = "The session was given back after a long time without a run: its variables and files are gone."
+_GIVEN_BACK = "The session was given back while it was idle: its variables and files are gone."
 _RESTARTED = "The session's Node.js was restarted since the last run: its variables are gone, its files are there."
 _ENDED = "The session's Node.js ended with this run: its variables are gone."
 _REPEATED = "The connection broke on the session's first run and it was sent again: it may have begun twice."
