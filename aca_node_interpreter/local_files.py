@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from io import TextIOBase
 from pathlib import Path
 from secrets import token_hex
 from tempfile import SpooledTemporaryFile
@@ -86,6 +87,8 @@ def opened(file: FileSource, name: str | None) -> Iterator[Upload]:
         if name is None:
             raise ConfigurationError("Bytes need a `name` to be uploaded under.")
         yield Upload(name, file)
+    elif isinstance(file, TextIOBase):
+        raise ConfigurationError("This file is open as text: open it with mode 'rb'.")
     else:
         own = getattr(file, "name", None)
         if name is None and not isinstance(own, str):

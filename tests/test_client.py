@@ -372,6 +372,13 @@ def test_bytes_need_a_name(client_class: Any) -> None:
             client.upload_file(io.BytesIO(b"x"))
 
 
+def test_a_file_that_is_open_as_text_is_refused(client_class: Any, tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("x")
+    with client_class("http://127.0.0.1:1", token="t") as client, (tmp_path / "a.txt").open() as file:
+        with pytest.raises(errors.ConfigurationError, match="rb"):
+            client.upload_file(file)
+
+
 def test_an_upload_over_128_mb_is_refused_before_sending(client_class: Any, tmp_path: Path) -> None:
     path = tmp_path / "large.bin"
     with path.open("wb") as file:
