@@ -348,9 +348,7 @@ class SessionPoolClient(_SessionPoolClient):
             if waiting is None:
                 break
             self.perform(waiting, patience)
-        if isinstance(outcome, ServiceUnreachableError):
-            raise outcome
-        return outcome
+        return retries.settled(outcome)
 
 
 class AsyncSessionPoolClient(_SessionPoolClient):
@@ -606,6 +604,4 @@ class AsyncSessionPoolClient(_SessionPoolClient):
             if waiting is None:
                 break
             await self.perform(waiting, patience)
-        if isinstance(outcome, ServiceUnreachableError):
-            raise outcome
-        return outcome
+        return retries.settled(outcome)

@@ -28,9 +28,18 @@ Messages never hold a token, a session identifier or a URL: a model may read the
 
 from __future__ import annotations
 
+MAY_HAVE_RUN = "The code may have run: check what it did before you send it again."
+"""What is said when nobody knows."""
+
 
 class AcaNodeError(Exception):
-    """Base class of every error that this package raises on purpose."""
+    """Base class of every error that this package raises on purpose.
+
+    Attributes:
+        ran: whether code that was to run did. `False`: it did not, or there was none; `None`: nobody knows.
+    """
+
+    ran: bool | None = False
 
 
 class ConfigurationError(AcaNodeError, ValueError):
@@ -46,11 +55,7 @@ class LocalPoolError(AcaNodeError):
 
 
 class ServiceUnreachableError(AcaNodeError):
-    """The session pool did not answer.
-
-    Attributes:
-        ran: whether code sent with the request ran. `False`: it did not; `None`: nobody knows.
-    """
+    """The session pool did not answer."""
 
     def __init__(self, message: str, *, ran: bool | None = None) -> None:
         super().__init__(message)
@@ -94,6 +99,8 @@ class PackageInstallError(AcaNodeError):
 
 class MalformedResponseError(AcaNodeError):
     """The answer is not one of the session-pool API."""
+
+    ran = None
 
 
 class ScriptError(AcaNodeError, AssertionError):

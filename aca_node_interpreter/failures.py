@@ -25,20 +25,28 @@ _READ = 10_000  # characters of each thing that the service says
 _SHOWN = 500
 
 _ADVICE: dict[int, tuple[type[errors.ServiceError], str]] = {
-    400: (errors.InvalidRequestError, "The session pool does not accept the request."),
+    400: (errors.InvalidRequestError, "The session pool does not accept the request: change what was passed."),
     401: (
         errors.AuthenticationError,
         "The session pool does not know the caller. On Azure: sign in (`az login`), use a token for the audience "
         "dynamicsessions.io, and an api-version that the service knows (it answers 401 to others). On an embedded "
-        "pool: pass the token that it printed.",
+        "pool: pass the token that it printed. See also that this machine's clock is right.",
     ),
     403: (
         errors.PermissionDeniedError,
         "The caller may not use this session pool: assign the role 'Azure ContainerApps Session Executor' on the "
         "pool. A new assignment takes some minutes, then sign in again.",
     ),
-    404: (errors.NotFoundError, "The session pool has no such session, file or execution."),
-    413: (errors.PayloadTooLargeError, "The session pool takes at most 128 MB in one file."),
+    404: (
+        errors.NotFoundError,
+        "The session pool has no such session, file or execution: list what is there. A session that was idle for long "
+        "has ended, with its files.",
+    ),
+    409: (errors.InvalidRequestError, "Another call on the same session is in the way (HTTP 409): try again."),
+    413: (
+        errors.PayloadTooLargeError,
+        "The session pool takes at most 128 MB in one file: split or compress it, or let the code fetch it.",
+    ),
     429: (
         errors.PoolFullError,
         "All sessions of the pool are taken: delete sessions that are done (an executor's `close(thread_id)`, or a "
@@ -88,9 +96,13 @@ def is_full(status: int, content: bytes) -> bool:
 
 def _advice_by_class(status: int) -> tuple[type[errors.ServiceError], str]:
     if status < 400:
-        return errors.ServiceError, f"The endpoint answers with a redirection (HTTP {status}): it is no session pool's."
+        return errors.ServiceError, (
+            f"The endpoint answers with a redirection (HTTP {status}): it is no session pool's. Check the endpoint."
+        )
     if status < 500:
-        return errors.InvalidRequestError, f"The session pool does not accept the request (HTTP {status})."
+        return errors.InvalidRequestError, (
+            f"The session pool does not accept the request (HTTP {status}): check the endpoint and the api-version."
+        )
     return errors.ServiceError, f"The session pool failed (HTTP {status}): try again later."
 
 

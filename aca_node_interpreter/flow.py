@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, TypeAlias, TypeVar
 
-from .errors import ResponseTimeoutError
+from .errors import AcaNodeError, ResponseTimeoutError
 from .local_files import Sink
 from .models import Execution, RemoteFile
 from .operations import Operation, SessionCalls, Upload
@@ -89,5 +89,9 @@ def until_finished(calls: SessionCalls, started: Operation[Execution]) -> Flow[E
         yield Sleep(pause)
         waited += pause
         pause = min(pause * _POLL_GROWTH, _POLL_MOST)
-        execution = yield calls.get_execution(execution.id)
+        try:
+            execution = yield calls.get_execution(execution.id)
+        except AcaNodeError as error:
+            # What came of the question is not what came of the code.
+            raise started.doubted(error)  # noqa: B904  # it is the same one
     return execution

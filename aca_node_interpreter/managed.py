@@ -151,7 +151,7 @@ class Runtime:
             try:
                 execution = yield self.calls.execute(code, timeout=math.ceil(limit) + _MARGIN)
             except AcaNodeError as error:
-                if not _leaves_doubt(error):
+                if error.ran is False:
                     self._pending = ""
                     if repeats:
                         raise _untold(None) from error
@@ -192,7 +192,7 @@ class Runtime:
         if repeats:
             raise _untold(None) from doubt
         raise ServiceUnreachableError(
-            "The session pool loses what it is sent; the code did not run.", ran=False
+            "The session pool loses what it is sent; the code did not run. Try again later.", ran=False
         ) from doubt
 
     def _can_be_installed(self) -> Flow[bool]:
@@ -326,15 +326,14 @@ def _record_of(content: bytes, sha256: str) -> Record | None:
 
 def _untold(ran: bool | None) -> ServiceUnreachableError:
     if ran:
-        return ServiceUnreachableError("The code ran, but what came of it could not be fetched.", ran=True)
-    return ServiceUnreachableError("The session pool did not tell what became of the code: it may have run.", ran=None)
-
-
-def _leaves_doubt(error: AcaNodeError) -> bool:
-    """Tell whether code that was sent may have run all the same."""
-    if isinstance(error, ServiceUnreachableError):
-        return error.ran is not False
-    return isinstance(error, MalformedResponseError) or (isinstance(error, ServiceError) and error.status >= 500)
+        return ServiceUnreachableError(
+            "The code ran, but what came of it could not be fetched: look for it in the next run.", ran=True
+        )
+    return ServiceUnreachableError(
+        "The session pool did not tell what became of the code: it may have run. Check what it did before you send it "
+        "again.",
+        ran=None,
+    )
 
 
 def _may_pass(error: AcaNodeError) -> bool:

@@ -154,7 +154,7 @@ class RemoteFile:
             file = _unwrapped(items[0])  # the older family answers an upload with a list of one
         name = file.get("name") or file.get("filename")
         if not isinstance(name, str) or not name:
-            raise MalformedResponseError("The session pool named a file without a name.")
+            raise _malformed("The session pool named a file without a name.")
         where = _text(file.get("directory")).strip("/")
         return cls(
             name=name,
@@ -170,7 +170,7 @@ class RemoteFile:
         """Read a listing, wrapped in `value` or bare."""
         items = data if isinstance(data, list) else _lowered(data).get("value")
         if not isinstance(items, list):
-            raise MalformedResponseError("The session pool's list of files is not a list.")
+            raise _malformed("The session pool's list of files is not a list.")
         return [cls.from_json(item, directory=directory) for item in items]
 
 
@@ -202,7 +202,7 @@ class SessionInfo:
         body = _lowered(data)
         items = body.get("sessions") or body.get("value") or []
         if not isinstance(items, list) or not {"sessions", "value"} & body.keys():
-            raise MalformedResponseError("The session pool's list of sessions is not a list.")
+            raise _malformed("The session pool's list of sessions is not a list.")
         return [cls.from_json(item) for item in items]
 
 
@@ -242,6 +242,10 @@ def parse_time(text: object) -> datetime | None:
         return None
 
 
+def _malformed(words: str) -> MalformedResponseError:
+    return MalformedResponseError(f"{words} Check the endpoint and the api-version.")
+
+
 def _lowered(data: object) -> dict[str, Any]:
     """Return an object's items under lower-case keys, without the service's `$id` bookkeeping."""
     if not isinstance(data, Mapping):
@@ -252,7 +256,7 @@ def _lowered(data: object) -> dict[str, Any]:
 def _unwrapped(data: object) -> dict[str, Any]:
     """Return an object's items, taken out of the older family's `properties` wrapper if it has one."""
     if not isinstance(data, Mapping):
-        raise MalformedResponseError("The session pool answered with something that is no object.")
+        raise _malformed("The session pool answered with something that is no object.")
     outer = _lowered(data)
     wrapped = outer.pop("properties", None)
     return {**outer, **_lowered(wrapped)} if isinstance(wrapped, Mapping) else outer
@@ -269,7 +273,7 @@ def _status(outer: dict[str, Any], *, has_result: bool) -> Status:
     if word:
         return _STATUS_WORDS.get(word, Status.FAILED)
     if not has_result:
-        raise MalformedResponseError("The session pool's answer to a run has neither a status nor a result.")
+        raise _malformed("The session pool's answer to a run has neither a status nor a result.")
     return Status.FAILED if outer.get("error") else Status.SUCCEEDED
 
 

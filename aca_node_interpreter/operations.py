@@ -15,12 +15,15 @@ import os
 import re
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import IO, Any, Generic, Literal, TypeVar
 from urllib.parse import SplitResult, parse_qsl, quote, urlsplit
 
 from . import untrusted_json
 from .endpoint import checked_identifier
 from .errors import (
+    MAY_HAVE_RUN,
+    AcaNodeError,
     ConfigurationError,
     InvalidFileNameError,
     MalformedResponseError,
@@ -38,6 +41,7 @@ from .models import (
 )
 
 T = TypeVar("T")
+E = TypeVar("E", bound=AcaNodeError)
 
 CodeInputType = Literal["Inline", "InlineText", "InlineBase64"]
 ExecutionType = Literal["Synchronous", "Asynchronous"]
@@ -83,7 +87,8 @@ class Reply:
             return untrusted_json.loads(self.content)
         except ValueError:
             raise MalformedResponseError(
-                "The answer is not JSON, or more than a session pool answers: the endpoint may lead to something else."
+                "The answer is not JSON, or more than a session pool answers: the endpoint, or a network that asks you "
+                "to sign in, leads to something else. Check both."
             ) from None
 
 
@@ -135,8 +140,19 @@ class Operation(Generic[T]):
             MalformedResponseError: the body is not what this call answers.
         """
         if not 200 <= reply.status < 300:
-            raise error_for(reply.status, reply.headers, reply.content, hide=dict(self.query))
-        return self.read(reply)
+            error = error_for(reply.status, reply.headers, reply.content, hide=dict(self.query))
+            raise self.doubted(error) if reply.status >= 500 else error
+        try:
+            return self.read(reply)
+        except MalformedResponseError as malformed:
+            raise self.doubted(malformed)  # noqa: B904  # it is the same one
+
+    def doubted(self, error: E) -> E:
+        """Return an error that came after the call was sent, having noted whether it leaves code in doubt."""
+        error.ran = None if self.runs_code else False
+        if self.runs_code:
+            error.args = (f"{error} {MAY_HAVE_RUN}",)
+        return error
 
 
 @dataclass(frozen=True)
@@ -280,7 +296,7 @@ class SessionCalls:
         return Operation(
             "GET",
             f"/files/content/{quoted}" if self.is_legacy else f"/files/{quoted}/content",
-            lambda reply: reply.content,
+            partial(_file_content, name),
             query=self._query(path=path),
             wait=_DOWNLOAD_WAIT,
             max_bytes=math.inf,
@@ -391,7 +407,18 @@ def _split(url: str) -> SplitResult:
     try:
         return urlsplit(url)
     except ValueError:
-        raise MalformedResponseError("The session pool answered with a link that is none.") from None
+        raise MalformedResponseError("The session pool sent a link that is none: check the endpoint.") from None
+
+
+def _file_content(name: str, reply: Reply) -> bytes:
+    """Return a file's bytes; the service sends all files as octets, and what stands in between sends pages."""
+    kind = reply.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind == "text/html" and not name.lower().endswith((".html", ".htm")):
+        raise MalformedResponseError(
+            "A web page came instead of the file: the endpoint, or a network that asks you to sign in, leads to "
+            "something other than a session pool. Check both."
+        )
+    return reply.content
 
 
 def _nothing(reply: Reply) -> None:

@@ -11,7 +11,7 @@ import re
 import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any, TypeAlias, TypeVar
 
@@ -30,6 +30,7 @@ from .failures import is_full, seconds_in
 from .flow import Flow, Sleep
 from .operations import MAX_ANSWER_BYTES, Operation, Reply
 from .patience import Deadline, Patience
+from .unreached import advice, tls_error
 
 _CONNECT_TIMEOUT = 10.0  # seconds
 _WRITE_TIMEOUT = 60.0  # seconds without progress
@@ -40,8 +41,16 @@ _LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=64)
 _PAUSES = (0.2, 1.0)
 """Seconds before a call is sent again, and so how often that is done."""
 
+_LONGEST_PAUSE = 10.0
+"""Seconds; a service that failed and asks for a longer pause is not called again."""
+
 # Seconds to wait for a full pool that does not say how long: at first, and at most.
 _FULL_FIRST, _FULL_MOST = 0.25, 8.0
+
+# Answers of a service that may do better the next time, as Azure's own SDKs see it.
+_PASSING = (500, 502, 503, 504)
+# What httpx raises before anything was sent.
+_NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
 
 Transport = TypeVar("Transport", httpx.HTTPTransport, httpx.AsyncHTTPTransport)
 
@@ -134,48 +143,52 @@ def check_deadline(operation: Operation[Any], deadline: Deadline, *, was_sent: b
 
 def deadline_exceeded(operation: Operation[Any], deadline: Deadline, *, was_sent: bool = True) -> DeadlineExceededError:
     """Return the error of a call that the deadline ended."""
-    doubtful = operation.runs_code and was_sent
-    return DeadlineExceededError(
-        f"The deadline of {deadline.seconds:,.0f} seconds was over before the session pool had answered."
-        + (" The code may have run." if doubtful else ""),
-        ran=None if doubtful else False,
+    error = DeadlineExceededError(
+        f"The deadline of {deadline.seconds:,.0f} seconds was over before the session pool had answered.", ran=False
     )
+    return operation.doubted(error) if was_sent else error
 
 
 @contextmanager
 def translated(operation: Operation[Any], deadline: Deadline) -> Iterator[None]:
     """Turn httpx's errors into ours, with what is known about whether code ran."""
-    doubtful = None if operation.runs_code else False
     try:
         yield
+    except MalformedResponseError as error:
+        raise operation.doubted(error)  # noqa: B904  # it is the same one
     except httpx.LocalProtocolError:
         # The cause may hold the token.
-        raise ServiceUnreachableError("Nothing was sent: the request can't be put into HTTP.", ran=False) from None
+        raise ServiceUnreachableError(
+            "Nothing was sent: the request can't be put into HTTP. Check the token and the proxy's address.",
+            ran=False,
+        ) from None
     except RuntimeError as error:
         if "closed" not in str(error):
             raise
         raise ClientClosedError from error
-    except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
+    except _NOT_SENT as error:
         if deadline.is_over:
             raise deadline_exceeded(operation, deadline, was_sent=False) from error
+        through = "the proxy refuses. Check HTTPS_PROXY and NO_PROXY."
+        why = through if isinstance(error, httpx.ProxyError) else advice(error)
         raise ServiceUnreachableError(
-            f"Nothing was sent: the session pool can't be reached ({type(error).__name__}). Check the endpoint's "
-            "region and your network.",
-            ran=False,
+            f"Nothing was sent: the session pool can't be reached ({type(error).__name__}): {why}", ran=False
         ) from error
     except httpx.TimeoutException as error:
         if deadline.is_over:
             raise deadline_exceeded(operation, deadline) from error
-        raise ResponseTimeoutError(
-            f"The session pool did not answer within {operation.wait:.0f} seconds."
-            + (" The code may have run." if operation.runs_code else ""),
-            ran=doubtful,
+        raise operation.doubted(
+            ResponseTimeoutError(
+                f"The session pool did not answer within {operation.wait:.0f} seconds. Try again later, or see whether "
+                "the network between is down."
+            )
         ) from error
     except (httpx.TransportError, httpx.DecodingError) as error:
-        raise ServiceUnreachableError(
-            f"The connection to the session pool broke ({type(error).__name__})."
-            + (" The code may have run." if operation.runs_code else " Try again."),
-            ran=doubtful,
+        raise operation.doubted(
+            ServiceUnreachableError(
+                f"The connection to the session pool broke ({type(error).__name__}). When it does so again, check the "
+                "endpoint and the network."
+            )
         ) from error
 
 
@@ -195,6 +208,7 @@ class Retries:
     patience: Patience
     _failures: int = 0
     _refusals: int = 0
+    _may_have_arrived: bool = False
 
     def before_next(self, outcome: Outcome, *, went_on: bool = False) -> Flow[None] | None:
         """Return what to do before the call is sent again, or `None` to leave it.
@@ -207,17 +221,32 @@ class Retries:
             self._failures = 0
         if self._failures >= len(_PAUSES) or not self._is_worth_it(outcome, went_on):
             return None
+        pause = _PAUSES[self._failures]
+        if isinstance(outcome, Reply):
+            pause = max(pause, seconds_in(outcome.headers.get("retry-after")) or 0)
+            if pause > min(_LONGEST_PAUSE, self.patience.deadline.left()):
+                return None
         self._failures += 1
-        return _waiting(_PAUSES[self._failures - 1])
+        self._may_have_arrived |= not _was_not_sent(outcome)
+        return _waiting(pause)
+
+    def settled(self, outcome: Outcome) -> Reply:
+        """Return the answer to take, or raise the error, when the call is not sent again."""
+        if not isinstance(outcome, Reply):
+            raise outcome
+        if self._may_have_arrived and self.operation.method == "DELETE" and outcome.status == 404:
+            # An attempt before did it, and only its answer was lost.
+            return replace(outcome, status=204, content=b"")
+        return outcome
 
     def _is_worth_it(self, outcome: Outcome, went_on: bool) -> bool:
         operation = self.operation
         if isinstance(outcome, Reply):
-            return operation.replayable and outcome.status in (502, 503, 504)
+            return operation.replayable and outcome.status in _PASSING
         if isinstance(outcome, DeadlineExceededError):
             return False
-        if isinstance(outcome.__cause__, (httpx.ConnectError, httpx.ConnectTimeout)):
-            return operation.replayable or operation.runs_code
+        if _was_not_sent(outcome):
+            return (operation.replayable or operation.runs_code) and tls_error(outcome) is None
         return operation.replayable and (went_on or not isinstance(outcome, ResponseTimeoutError))
 
     def _when_full(self, headers: Mapping[str, str]) -> Flow[None] | None:
@@ -230,6 +259,10 @@ class Retries:
         chance = random.random()  # noqa: S311  # nothing secret
         pause = asked * (1 + chance / 10) if asked else most * (1 + chance) / 2
         return self.patience.when_full(pause) if pause < self.patience.deadline.left() else None
+
+
+def _was_not_sent(outcome: Outcome) -> bool:
+    return isinstance(outcome, ServiceUnreachableError) and isinstance(outcome.__cause__, _NOT_SENT)
 
 
 def _waiting(seconds: float) -> Flow[None]:

@@ -138,7 +138,7 @@ def test_pages_are_followed_on_the_same_pool(client_class: Any) -> None:
         (401, errors.AuthenticationError, "az login"),
         (403, errors.PermissionDeniedError, "Azure ContainerApps Session Executor"),
         (404, errors.NotFoundError, "no such"),
-        (409, errors.InvalidRequestError, "does not accept"),
+        (409, errors.InvalidRequestError, "in the way"),
         (413, errors.PayloadTooLargeError, "128 MB"),
         (429, errors.PoolFullError, "taken"),
         (500, errors.ServiceError, "HTTP 500"),
@@ -556,3 +556,43 @@ def test_a_full_pool_is_an_error_at_once_or_waited_for(refusal: Response, least:
     assert len(server.requests) == 3
     assert len(paused) == 1
     assert least <= paused[0] < 3
+
+
+@pytest.mark.parametrize("failure", [Response(404), Response(None), Response(500), Response(200, b"[]")])
+def test_a_question_that_fails_leaves_it_open_whether_the_code_ran(failure: Response, client_class: Any) -> None:
+    def answer(request: Request) -> Response:
+        return Response(202, b'{"id":"e","status":"Running"}') if request.method == "POST" else failure
+
+    with serve(answer) as server, client_class(server.url, token="t") as client:
+        with pytest.raises(errors.AcaNodeError, match="may have run") as caught:
+            client.execute("1", execution_type="Asynchronous")
+    assert caught.value.ran is None
+
+
+def test_what_a_lost_answer_had_already_deleted_is_no_error(client_class: Any) -> None:
+    answers = iter([Response(None), Response(404), Response(404)])
+    with serve(lambda _: next(answers)) as server, client_class(server.url, token="t") as client:
+        client.delete_file("a.txt")
+        with pytest.raises(errors.NotFoundError):
+            client.delete_file("a.txt")
+
+
+def test_a_page_is_a_file_where_its_name_says_so(client_class: Any) -> None:
+    page = Response(200, b"<html></html>", {"Content-Type": "text/html; charset=utf-8"})
+    with serve(lambda _: page) as server, client_class(server.url, token="t") as client:
+        assert client.download_file("Report.HTML") == b"<html></html>"
+        with pytest.raises(errors.MalformedResponseError, match="A web page came instead"):
+            client.download_file("report.csv")
+
+
+def test_an_upload_is_sent_whole_again_with_a_new_token(client_class: Any) -> None:
+    tokens = iter(["old", "new"])
+
+    def answer(request: Request) -> Response:
+        is_known = request.headers["authorization"] == "Bearer new"
+        return Response(200, b'{"name":"a.bin"}') if is_known else Response(401)
+
+    content = os.urandom(300_000)
+    with serve(answer) as server, client_class(server.url, credential=lambda: next(tokens)) as client:
+        client.upload_file(io.BytesIO(content), name="a.bin")
+    assert [content in request.body for request in server.requests] == [True, True]

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import socket
 import ssl
-from collections.abc import Iterator
 
 from aca_node_interpreter.endpoint import Endpoint
 from aca_node_interpreter.errors import ServiceUnreachableError
+from aca_node_interpreter.unreached import WRONG_TIME, causes
 
 from .finding import Finding
 from .fixes import Fixes
-
-# OpenSSL's numbers for a certificate that is not valid yet, or not any more.
-_WRONG_TIME = (9, 10)
 
 _CLOCK = "Set this machine's clock; if it is right, the certificate is not."
 _ROOT_CERTIFICATE = """\
@@ -28,7 +25,7 @@ _AGAIN = "Run this again; if that does not help, see how the region is: https://
 
 def why_unreachable(error: ServiceUnreachableError, endpoint: Endpoint, host: str, fixes: Fixes) -> Finding:
     """Say which step failed: name, connection, TLS, or the answer itself."""
-    for cause in _causes(error):
+    for cause in causes(error):
         if isinstance(cause, socket.gaierror):
             words = f"{host} has no address ({cause.strerror}): its region is misspelled, or no name is found here"
             name = host.partition(":")[0]
@@ -37,7 +34,7 @@ def why_unreachable(error: ServiceUnreachableError, endpoint: Endpoint, host: st
             )
         if isinstance(cause, ssl.SSLCertVerificationError):
             words = f"the certificate of {host} is not trusted: {cause.verify_message}"
-            return Finding.failure("TLS", words, _CLOCK if cause.verify_code in _WRONG_TIME else _ROOT_CERTIFICATE)
+            return Finding.failure("TLS", words, _CLOCK if cause.verify_code in WRONG_TIME else _ROOT_CERTIFICATE)
         if isinstance(cause, ssl.SSLError):
             words = f"{host} does not speak TLS as it should: {cause.reason or type(cause).__name__}"
             return Finding.failure("TLS", words, f"Look at the endpoint, and at HTTPS_PROXY.\n{fixes.right_endpoint()}")
@@ -51,12 +48,5 @@ def why_unreachable(error: ServiceUnreachableError, endpoint: Endpoint, host: st
 
 
 def _reason(error: ServiceUnreachableError) -> str:
-    reasons = [cause.strerror for cause in _causes(error) if isinstance(cause, OSError) and cause.strerror]
+    reasons = [cause.strerror for cause in causes(error) if isinstance(cause, OSError) and cause.strerror]
     return reasons[-1] if reasons else type(error.__cause__).__name__
-
-
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    cause = error.__cause__ or error.__context__
-    while cause is not None:
-        yield cause
-        cause = cause.__cause__ or cause.__context__

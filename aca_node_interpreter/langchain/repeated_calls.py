@@ -14,14 +14,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
-from aca_node_interpreter.errors import (
-    AcaNodeError,
-    ConfigurationError,
-    LocalPoolError,
-    PackageInstallError,
-    ServiceError,
-    ServiceUnreachableError,
-)
+from aca_node_interpreter.errors import AcaNodeError, ServiceUnreachableError
 from aca_node_interpreter.flow import Flow
 from aca_node_interpreter.runs import Run
 from aca_node_interpreter.session import Session
@@ -96,10 +89,10 @@ class RepeatedCalls:
         try:
             run = yield from flow
         except AcaNodeError as error:
-            if _did_not_run(error):
+            if error.ran is False:
                 self._known.pop(key, None)
             else:
-                self._remember(key, _Failure(str(error), getattr(error, "ran", None)))
+                self._remember(key, _Failure(str(error), error.ran))
             raise
         self._remember(key, run)
         return run
@@ -108,11 +101,3 @@ class RepeatedCalls:
         self._known[key] = outcome
         while len(self._known) > _REMEMBERED:
             self._known.popitem(last=False)
-
-
-def _did_not_run(error: AcaNodeError) -> bool:
-    if isinstance(error, ServiceUnreachableError):
-        return error.ran is False
-    if isinstance(error, ServiceError):
-        return error.status < 500
-    return isinstance(error, ConfigurationError | LocalPoolError | PackageInstallError)
