@@ -97,10 +97,14 @@ def _fetch(
             arrived.discard()
             again[path] = asked[path]
             continue
-        if not is_as_told:
-            collection.problems.append(f"{printable(path)} changed while it was fetched; this is how it was then")
         collection.artifacts.append(artifact)
-        collection.missing.remove(path)
+        if is_as_told:
+            collection.missing.remove(path)
+        else:
+            collection.problems.append(
+                f"{printable(path)} as the session told it: it changes, or is garbled on the way. It was saved as it "
+                "came, and comes again with the next run"
+            )
     return again
 
 

@@ -59,7 +59,9 @@ class Deadline:
         limit = min(seconds, self.left() - _AFTER_RUN)
         if limit < min(seconds, 1):
             raise DeadlineExceededError(
-                f"Nothing ran: of the deadline of {self.seconds:,.0f} seconds no time was left for a run.", ran=False
+                f"Nothing ran: of the deadline of {self.seconds:,.0f} seconds no time was left for a run: "
+                "raise `deadline`, or ask for less.",
+                ran=False,
             )
         return limit
 

@@ -84,6 +84,8 @@ class Session:
     """Paths that were uploaded since the last run."""
     _owed: dict[str, RemoteFile] = field(default_factory=dict, init=False)
     """Files that a run made and that have not come back yet."""
+    _hashes: dict[str, str] = field(default_factory=dict, init=False)
+    """Their sha256 by path, where the session told it."""
     _uploads: dict[str, Callable[[], Upload]] = field(default_factory=dict, init=False)
     """How to have what was uploaded once more, by path."""
     _previews: dict[str, tuple[Version, str]] = field(default_factory=dict, init=False)
@@ -295,16 +297,20 @@ class Session:
             self._owed.pop(path, None)
             if self._known is not None:
                 self._known.pop(path, None)
-        self._owed |= {file.path: file for file in manifest.changed if may_be_artifact(file)}
+        for file in filter(may_be_artifact, manifest.changed):
+            self._owed[file.path] = file
+            self._hashes.pop(file.path, None)
+        self._hashes |= manifest.hashes
 
     def _with_files(self, outcome: Outcome, manifest: Manifest, saved_in: ArtifactDirectory) -> Flow[Outcome]:
         """Bring back what the runtime says that the run made, and what earlier runs made and could not be brought."""
         self._owe(manifest)
         wanted = list(self._owed.values())
         collection = yield from collect(
-            self.calls, wanted, saved_in, self.limits.artifacts, manifest.hashes, progress=self.progress
+            self.calls, wanted, saved_in, self.limits.artifacts, self._hashes, progress=self.progress
         )
         self._owed = {path: file for path, file in self._owed.items() if path in collection.missing}
+        self._hashes = {path: sha256 for path, sha256 in self._hashes.items() if path in self._owed}
         if self._known is not None:
             self._known |= versions(wanted)
         if manifest.more:

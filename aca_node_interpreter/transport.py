@@ -144,7 +144,9 @@ def check_deadline(operation: Operation[Any], deadline: Deadline, *, was_sent: b
 def deadline_exceeded(operation: Operation[Any], deadline: Deadline, *, was_sent: bool = True) -> DeadlineExceededError:
     """Return the error of a call that the deadline ended."""
     error = DeadlineExceededError(
-        f"The deadline of {deadline.seconds:,.0f} seconds was over before the session pool had answered.", ran=False
+        f"The deadline of {deadline.seconds:,.0f} seconds was over before the session pool had answered: raise "
+        "`deadline`, or ask for less.",
+        ran=False,
     )
     return operation.doubted(error) if was_sent else error
 

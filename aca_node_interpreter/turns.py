@@ -141,6 +141,7 @@ def running_loop() -> asyncio.AbstractEventLoop | None:
 
 def _too_late(deadline: Deadline) -> DeadlineExceededError:
     return DeadlineExceededError(
-        f"Nothing ran: earlier runs of the session took until the deadline of {deadline.seconds:,.0f} seconds.",
+        f"Nothing ran: earlier runs of the session took until the deadline of {deadline.seconds:,.0f} seconds: "
+        "raise `deadline`, or ask for less.",
         ran=False,
     )

@@ -75,12 +75,12 @@ NOWHERE: dict[str, Any] = {"error": UNREACHABLE, "question": 2, "run": 2}
 PASSING: dict[str, Any] = {"error": errors.ServiceError, "says": "try again later", "question": 2, "ran": None}
 SILENT: dict[str, Any] = {
     "error": errors.ResponseTimeoutError,
-    "says": "did not answer within",
+    "says": "Try again later",
     "ran": None,
     "wait": 0.2,
 }
 STRANGE: dict[str, Any] = {"error": errors.MalformedResponseError, "ran": None}
-SLOW: dict[str, Any] = {"error": errors.DeadlineExceededError, "says": "The deadline of", "ran": None, "deadline": 0.5}
+SLOW: dict[str, Any] = {"error": errors.DeadlineExceededError, "says": "raise `deadline`", "ran": None, "deadline": 0.5}
 
 ROWS = [
     # No connection: nothing was sent.

@@ -43,6 +43,22 @@ class Answer:
         await exchange.reply(_gateway_error(self.status))
 
 
+@dataclass(frozen=True)
+class AnswerWith:
+    """Answer with something else than the pool, which does its part before if it is `reached`."""
+
+    status: int
+    body: bytes = b""
+    reached: bool = False
+    media_type: str = "application/json"
+
+    async def __call__(self, exchange: Exchange) -> None:
+        if self.reached:
+            await exchange.forward()
+        head = f"HTTP/1.1 {self.status} Some Reason\r\ncontent-type: {self.media_type}\r\n\r\n"
+        await exchange.reply(Message(head.encode(), b"").with_body(self.body))
+
+
 # --- where the pool has done its part ---
 
 
@@ -120,6 +136,17 @@ class LoseLastLine:
             streams["stdout"] = text[: text[:-1].rfind("\n") + 1]
 
         await exchange.reply(_rewrite(await exchange.forward(), drop))
+
+
+@dataclass(frozen=True)
+class Garble:
+    """Change a byte in the middle of the reply's body, without a word."""
+
+    async def __call__(self, exchange: Exchange) -> None:
+        reply = await exchange.forward()
+        body = bytearray(reply.body)
+        body[len(body) // 2] ^= 255
+        await exchange.reply(Message(reply.head, bytes(body)))
 
 
 # --- where time passes ---

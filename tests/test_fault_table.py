@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -18,8 +19,12 @@ from aca_node_interpreter.operations import Operation, SessionCalls, Upload
 from aca_node_interpreter.patience import NEVER, Deadline, Patience
 from tests.fault_meetings import TOKEN, Met
 from tests.fault_table import ROWS, Kind, Row
+from tests.run_fault_table import RUN_ROWS, RunRow
 
 SESSION = "a-secret-session"
+WORDS = Path(errors.__file__).with_name("ERRORS.md")
+TIMES = ("no", "once", "twice")
+RAN = {True: "yes", False: "no", None: "unknown"}
 
 
 @pytest.fixture
@@ -91,3 +96,30 @@ def check(error: errors.AcaNodeError, row: Row, kind: Kind, met: Met) -> None:
     assert ("may have run" in said) is (kind == "run" and row.ran is None)
     secrets = (TOKEN, SESSION, "://", met.endpoint.split("//")[1])
     assert not [secret for secret in secrets if secret in said + repr(error)]
+
+
+def test_the_words_say_what_the_data_say() -> None:
+    tables = re.findall(r"^\|[-|]+\|\n((?:\|.*\n)+)", WORDS.read_text(), re.MULTILINE)
+    assert [table.splitlines() for table in tables] == [list(map(in_words, ROWS)), list(map(run_in_words, RUN_ROWS))]
+
+
+def in_words(row: Row) -> str:
+    question, download, run = (
+        TIMES[row.again(kind)] if kind in row.kinds else "" for kind in ("upload", "download", "run")
+    )
+    return line(row.name, question, download, run, *error_in_words(row))
+
+
+def run_in_words(row: RunRow) -> str:
+    file = {"now": "with the result", "none": ""}.get(row.files, row.files)
+    return line(row.name, TIMES[row.runs], file, *error_in_words(row))
+
+
+def error_in_words(row: Row | RunRow) -> tuple[str, str, str]:
+    if row.error is None:
+        return "", "", row.says and f"“{row.says}”"
+    return f"`{row.error.__name__}`", RAN[row.ran], f"“{row.says}”"
+
+
+def line(*cells: str) -> str:
+    return f"| {' | '.join(cells)} |"
