@@ -378,6 +378,11 @@ class NodeSessionsCodeExecutor(BaseTool, CodeExecutor, Component[NodeSessionsCon
             raise ToolException(str(error)) from error
         return await asyncio.to_thread(self._content_and_artifact, run)
 
+    async def func(self, code: str) -> str:
+        """Return what a model reads of a run: AutoGen's adapter for LangChain tools would show it `_run`'s pair."""
+        content: Content = await self.ainvoke({"code": code})
+        return content if isinstance(content, str) else str(content[0].get("text"))
+
     def perform(
         self,
         flow_of: Callable[[Session], Flow[T]],
