@@ -59,7 +59,8 @@ class BoundedBuffer:
         self._taken += len(chunk)
         if self._taken > self._size:
             raise MalformedResponseError(
-                f"The session pool sent more than the {self._size:,.0f} bytes that the answer may have."
+                f"The session pool sent more than the {self._size:,.0f} bytes that the answer may have: "
+                "check the endpoint, or have the code print less."
             )
         self._chunks.append(chunk)
         return len(chunk)

@@ -123,7 +123,9 @@ def check_encoding(response: httpx.Response) -> None:
     """
     encoding = response.headers.get("content-encoding", "").strip().lower()
     if encoding not in ("", "identity", *_ENCODINGS):
-        raise MalformedResponseError("The session pool answers in a compression that it was not asked for.")
+        raise MalformedResponseError(
+            "The session pool answers in a compression that it was not asked for: check the endpoint and the proxy."
+        )
 
 
 def most_bytes(response: httpx.Response, operation: Operation[Any]) -> float:

@@ -143,6 +143,12 @@ ROWS = [
         kinds=WITH_JSON,
         **STRANGE,
     ),
+    Row(
+        "a compression that nobody asked for",
+        answering(200, b"{}", Content_Encoding="br"),
+        says="check the endpoint and the proxy",
+        **STRANGE,
+    ),
     Row("a redirection", answering(302, Location="https://example.org/"), errors.ServiceError, "Check the endpoint"),
     Row("100 or 103 before the answer", talking(informing), None),
     # Who is calling.
