@@ -54,6 +54,18 @@ _STATUS_WORDS = {status.value.lower(): status for status in Status} | {
 }
 
 
+# As in the recordings, which have them on runs only.
+_TIMINGS = (
+    "allocation-time",
+    "preparation-time",
+    "execution-request-time",
+    "execution-read-response-time",
+    "container-execution-duration",
+    "overall-execution-time",
+    "total-execution-service-time",
+)
+
+
 @dataclass(frozen=True)
 class Image:
     """A picture that a run returned as its value, as `$$.png(...)` does."""
@@ -96,6 +108,13 @@ class Execution:
     """Seconds that the service measured for the code alone."""
     id: str = ""
     """Name of the execution; empty in the older API family."""
+    timings: Mapping[str, float] = field(default_factory=dict, repr=False, compare=False)
+    """Seconds that the service measured, by what it calls them: `allocation_time`, for one. It need not send any."""
+
+    @property
+    def output_bytes(self) -> int:
+        """How many bytes of stdout and stderr there are."""
+        return sum(len(text.encode("utf-8", "surrogatepass")) for text in (self.stdout, self.stderr))
 
     @property
     def succeeded(self) -> bool:
@@ -227,6 +246,15 @@ class PoolMetadata:
             packages=_versions(body.get("preinstalledpackages")),
             kernel=f"{_text(kernel.get('name'))} {_text(kernel.get('version'))}".strip(),
         )
+
+
+def timings_in(headers: Mapping[str, str]) -> dict[str, float]:
+    """Read what the service measured of a run, from milliseconds in headers of an answer, into seconds."""
+    return {
+        name.replace("-", "_"): _number(headers[f"x-ms-{name}"]) / 1000
+        for name in _TIMINGS
+        if f"x-ms-{name}" in headers
+    }
 
 
 def parse_time(text: object) -> datetime | None:

@@ -38,6 +38,7 @@ from .models import (
     RemoteFile,
     SessionInfo,
     Status,
+    timings_in,
 )
 
 T = TypeVar("T")
@@ -385,7 +386,7 @@ def all_pages(first: Operation[Page[T]], *, most: int = 1000) -> Generator[Opera
 
 
 def _execution(reply: Reply) -> Execution:
-    return Execution.from_json(reply.json())
+    return replace(Execution.from_json(reply.json()), timings=timings_in(reply.headers))
 
 
 def _started(reply: Reply) -> Execution:

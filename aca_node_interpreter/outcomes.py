@@ -34,6 +34,7 @@ def outcome_of(answer: Answered, cell: int) -> Outcome:
         result=_result(value, bundles),
         duration=envelope.seconds,
         id="" if said is None else said.id,
+        timings={} if said is None else said.timings,
     )
     return Outcome(
         execution,

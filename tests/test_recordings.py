@@ -30,7 +30,7 @@ def test_our_request_equals_the_recorded_one_and_its_answer_is_read(
         return Response(
             recorded["status"]["code"],
             recorded["response_body"].encode(),
-            {"Content-Type": recorded["headers"].get("content-type", "text/plain")},
+            {"Content-Type": recorded["headers"].get("content-type", "text/plain"), **_timings(recorded)},
         )
 
     with serve(answer) as server:
@@ -43,6 +43,10 @@ def test_our_request_equals_the_recorded_one_and_its_answer_is_read(
     assert (request.method, request.path, request.query) == (recorded["method"], wanted.path, query)
     assert _meaning(request.headers.get("content-type", ""), request.body) == _recorded_meaning(recorded)
     _check(outcome, call, recorded["response_body"])
+    if _timings(recorded):
+        allocation = float(recorded["headers"]["x-ms-allocation-time"]) / 1000
+        assert outcome.timings["allocation_time"] == pytest.approx(allocation)
+        assert outcome.timings["container_execution_duration"] == outcome.duration
 
 
 def _do_the_same(client: Any, method: str, call: str, query: dict[str, str], body: str | None) -> Any:
@@ -59,6 +63,10 @@ def _do_the_same(client: Any, method: str, call: str, query: dict[str, str], bod
     if "content" in call:
         return client.download_file(name, **path)
     return client.get_file(name, **path) if name else client.list_files(**path)
+
+
+def _timings(recorded: dict[str, Any]) -> dict[str, str]:
+    return {name: value for name, value in recorded["headers"].items() if name.endswith(("-time", "-duration"))}
 
 
 def _recorded_meaning(recorded: dict[str, Any]) -> Any:
