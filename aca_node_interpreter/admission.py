@@ -6,6 +6,7 @@ import logging
 from collections.abc import Sequence
 from contextlib import suppress
 
+from . import telemetry
 from .client import SessionPoolClient
 from .conversations import Conversation, Conversations
 from .errors import AcaNodeError, ConfigurationError
@@ -72,8 +73,9 @@ def readmitted(
     _log.info("The session pool is full: waiting for a session")
     place, places = conversations.place_for(talk), conversations.places
     try:
-        while not (yield Await(place, seconds)) and not places.insist(place):
-            places.check_deadline(deadline)
+        with telemetry.span("allocate"):
+            while not (yield Await(place, seconds)) and not places.insist(place):
+                places.check_deadline(deadline)
     except BaseException:
         places.give_up(place)
         raise

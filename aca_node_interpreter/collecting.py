@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from . import telemetry
 from .artifacts import Artifact, ArtifactDirectory, IncomingArtifact, printable
 from .errors import AcaNodeError
 from .flow import Batch, Download, Flow
@@ -63,9 +64,12 @@ def collect(
             asked[file.path] = file, operation
     collection.missing |= set(asked)
     hashes = hashes or {}
-    # What came otherwise than the session said is fetched once more: either may have been in between.
-    for is_last in (False, True):
-        asked = yield from _fetch(asked, saved_in, hashes, collection, progress, is_last=is_last)
+    if asked:
+        with telemetry.span("collect", calls=True) as told:
+            # What came otherwise than the session said is fetched once more: either may have been in between.
+            for is_last in (False, True):
+                asked = yield from _fetch(asked, saved_in, hashes, collection, progress, is_last=is_last)
+            telemetry.collected(collection.artifacts, told)
     return collection
 
 

@@ -7,9 +7,11 @@ import logging
 import os
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from .client import AsyncSessionPoolClient, SessionPoolClient
+from .endpoint import Endpoint
 from .settings import Settings
 
 if TYPE_CHECKING:
@@ -62,6 +64,11 @@ class Connection:
             "api_version": settings.api_version,
         }
         return cls(SessionPoolClient(**arguments), arguments, pool)
+
+    @cached_property
+    def address(self) -> tuple[str, int | None]:
+        """The host and port of the pool."""
+        return Endpoint.parse(self.arguments["endpoint"]).address
 
     async def client_of_running_loop(self) -> AsyncSessionPoolClient:
         """Return the async client of this event loop: connections belong to their loop."""

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from itertools import islice, takewhile
 from typing import TypeAlias
 
+from . import telemetry
 from .flow import Flow
 from .operations import SessionCalls
 from .places import Place, Places
@@ -79,6 +80,23 @@ class Conversations:
         self._owed: deque[Conversation] = deque()
         self._state = threading.Lock()
         self.places = Places(settings.max_concurrent_sessions)
+        telemetry.watch(self)
+
+    @property
+    def sessions_in_use(self) -> int:
+        """How many sessions the conversations have."""
+        return self.places.held
+
+    @property
+    def calls_waiting(self) -> int:
+        """How many calls wait for their turn in a session, or for a session."""
+        with self._state:
+            return self.places.waiting + sum(each.turns.waiting for each in self._known.values())
+
+    def close(self) -> None:
+        """Let everybody go on who waits: nothing is left to wait for."""
+        telemetry.unwatch(self)
+        self.places.open()
 
     def of(self, key: Key) -> Conversation:
         """Return a conversation, begun now if it is new."""

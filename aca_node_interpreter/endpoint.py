@@ -41,6 +41,12 @@ class Endpoint:
     is_loopback: bool
     socket: str | None = None
 
+    @property
+    def address(self) -> tuple[str, int | None]:
+        """Its host and port."""
+        parts = urlsplit(self.url)
+        return parts.hostname or "", parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+
     @classmethod
     def parse(cls, text: str) -> Endpoint:
         """Read an endpoint in any shape that users paste.

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -20,14 +21,14 @@ from langchain_core.tools import BaseTool, ToolException
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 from typing_extensions import Self
 
-from . import approval, prompts
+from . import approval, prompts, telemetry
 from .approval import Approve
 from .artifacts import Artifact
 from .conversations import OWN, Key
 from .errors import AcaNodeError, ConfigurationError
 from .flow import Compute, Flow
 from .langchain.call_order import CallOrder, Runtime, place_of, with_runtime
-from .langchain.repeated_calls import RepeatedCalls, key_of, made_by
+from .langchain.repeated_calls import RepeatedCalls, call_id, key_of, made_by
 from .langchain.results import Content, ToolArtifact, artifact_of, content_of, slim
 from .models import MAX_UPLOAD_BYTES, RemoteFile
 from .operations import CURRENT_API
@@ -358,8 +359,9 @@ class NodeSessionsCodeExecutor(BaseTool, CodeExecutor, Component[NodeSessionsCon
         run_manager: CallbackManagerForToolRun | None = None,
     ) -> tuple[Content, ToolArtifact]:
         try:
-            flow_of, submission = self._call(code, config)
-            run = self.perform(flow_of, config, runtime, submission=submission)
+            with self._told():
+                flow_of, submission = self._call(code, config)
+                run = self.perform(flow_of, config, runtime, submission=submission)
         except AcaNodeError as error:
             raise ToolException(str(error)) from error
         return self._content_and_artifact(run)
@@ -372,8 +374,9 @@ class NodeSessionsCodeExecutor(BaseTool, CodeExecutor, Component[NodeSessionsCon
         run_manager: AsyncCallbackManagerForToolRun | None = None,
     ) -> tuple[Content, ToolArtifact]:
         try:
-            flow_of, submission = self._call(code, config)
-            run = await self.aperform(flow_of, config, runtime, submission=submission)
+            with self._told():
+                flow_of, submission = self._call(code, config)
+                run = await self.aperform(flow_of, config, runtime, submission=submission)
         except AcaNodeError as error:
             raise ToolException(str(error)) from error
         return await asyncio.to_thread(self._content_and_artifact, run)
@@ -417,6 +420,10 @@ class NodeSessionsCodeExecutor(BaseTool, CodeExecutor, Component[NodeSessionsCon
         """Return what brings back a file of a session's `/mnt/data`, for `perform`."""
         return self._runner.fetch(path)
 
+    def _told(self) -> AbstractContextManager[None]:
+        """Have a call told to whoever collects telemetry."""
+        return telemetry.call(self.name, call_id())
+
     def _call(self, code: str, config: RunnableConfig) -> tuple[Callable[[Session], Flow[Run]], Submission | None]:
         """Return what a tool call is to do, and what is to be reviewed before."""
         conversation = self.conversation_of(config)
@@ -452,13 +459,16 @@ class NodeSessionsCodeExecutor(BaseTool, CodeExecutor, Component[NodeSessionsCon
         """
         conversation = _key(thread_id)
         submission = self._submission(code, conversation)
-        return self._runner.perform(self._runner.run(submission or code), conversation, submission=submission)
+        with self._told():
+            return self._runner.perform(self._runner.run(submission or code), conversation, submission=submission)
 
     async def aexecute(self, code: str, *, thread_id: str | None = None) -> Run:
         """Do what `execute` does, without holding up the event loop."""
         conversation = _key(thread_id)
         submission = self._submission(code, conversation)
-        return await self._runner.aperform(self._runner.run(submission or code), conversation, submission=submission)
+        flow_of = self._runner.run(submission or code)
+        with self._told():
+            return await self._runner.aperform(flow_of, conversation, submission=submission)
 
     def upload(
         self, source: Any, *, name: str | None = None, path: str | None = None, thread_id: str | None = None
@@ -552,7 +562,8 @@ class NodeSessionsCodeExecutor(BaseTool, CodeExecutor, Component[NodeSessionsCon
                 break
             submission = self._submission(block.code, OWN, language=block.language)
             flow_of = self._runner.run(submission or block.code, output_chars=left, language=block.language)
-            run = await self._runner.aperform(flow_of, submission=submission)
+            with self._told():
+                run = await self._runner.aperform(flow_of, submission=submission)
             left = max(200, left - len(run.text))
             result.exit_code = run.exit_code
             result.artifacts += run.artifacts

@@ -87,6 +87,8 @@ class NoRuntime:
 class Recycled:
     """The session that had the runtime is gone; the code did not run."""
 
+    execution: None = None
+
 
 Reply = Answered | Died | NoRuntime | Recycled
 

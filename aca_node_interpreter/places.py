@@ -53,6 +53,16 @@ class Places:
         """Whether somebody waits for one."""
         return bool(self._waiting)
 
+    @property
+    def held(self) -> int:
+        """How many are taken."""
+        return self._held
+
+    @property
+    def waiting(self) -> int:
+        """How many wait for one."""
+        return len(self._waiting)
+
     def queued(self) -> Place:
         """Return what is done when there is a place, which is then taken."""
         with self._state:

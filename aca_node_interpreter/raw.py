@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import output
+from . import output, telemetry
 from .artifacts import ArtifactDirectory
 from .collecting import Collection, Version, collect, may_be_artifact, version, versions
 from .errors import AcaNodeError
@@ -22,7 +22,9 @@ def run_raw(
     operation = calls.execute(code, timeout=timeout)
     if known is None:
         known = versions((yield from listing(calls)))
-    execution: Execution = yield operation
+    with telemetry.running("raw", calls.api_version) as told:
+        execution: Execution = yield operation
+        told.set(telemetry.timings(execution))
     return (yield from collected(calls, known, execution, saved_in, most))
 
 

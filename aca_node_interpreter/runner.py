@@ -25,6 +25,7 @@ from tempfile import mkdtemp
 from threading import Thread
 from typing import Any, TypeVar
 
+from . import telemetry
 from .admission import admitted, give_back, readmitted
 from .artifacts import Artifact, ArtifactDirectory
 from .client import AsyncSessionPoolClient, SessionPoolClient
@@ -104,7 +105,11 @@ class SessionRunner:
             after or nullcontext(),
             self._reviewed(submission, conversation),
             # From here, since nobody knows how long a person thinks.
-            self._in_turn(conversation, closings, self._deadline()) as (client, session, patience),
+            telemetry.entering("allocate", self._in_turn(conversation, closings, self._deadline())) as (
+                client,
+                session,
+                patience,
+            ),
         ):
             return self._remembering(client.perform(flow_of(session), patience), conversation)
 
@@ -115,7 +120,11 @@ class SessionRunner:
         closings = self._closings
         async with (
             self._reviewed_async(submission, conversation),
-            self._in_turn_async(conversation, closings, self._deadline()) as (client, session, patience),
+            telemetry.entering_async("allocate", self._in_turn_async(conversation, closings, self._deadline())) as (
+                client,
+                session,
+                patience,
+            ),
         ):
             return self._remembering(await client.perform(flow_of(session), patience), conversation)
 
@@ -182,7 +191,7 @@ class SessionRunner:
                 self._saved.clear()
             clean_ups = [each for each in (self._release, self._remove_directory) if each is not None]
             self._release = self._remove_directory = None
-        ended.places.open()
+        ended.close()
         try:
             if connection is not None and connection.pool is None:
                 give_back(connection.client, [talk for talk in talks if not talk.is_shared])
@@ -262,6 +271,7 @@ class SessionRunner:
                     client.perform(admitted(*where, stops_the_loop=True))
                     self._check_still_open(closings)
                     talk.session.deadline = deadline
+                    telemetry.reached(*connection.address)
                     try:
                         yield client, talk.session, Patience(deadline, partial(readmitted, *where))
                     finally:
@@ -288,6 +298,7 @@ class SessionRunner:
                     await client.perform(admitted(*where))
                     self._check_still_open(closings)
                     talk.session.deadline = deadline
+                    telemetry.reached(*connection.address)
                     try:
                         yield client, talk.session, Patience(deadline, partial(readmitted, *where))
                     finally:

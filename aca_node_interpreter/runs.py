@@ -57,6 +57,11 @@ class Run:
     mode: Literal["managed", "raw"] = "managed"
     """Whether the in-session runtime ran the code, or the service's kernel as it is."""
 
+    @property
+    def outcome(self) -> Literal["ok", "failed", "timed_out"]:
+        """What the exit code means."""
+        return "timed_out" if self.exit_code == TIMED_OUT else "failed" if self.exit_code else "ok"
+
     def pictures(self) -> list[tuple[str, bytes]]:
         """Return the pictures that a model can look at, each with its media type: the last few."""
         found = (artifact.picture() for artifact in reversed(self.artifacts))

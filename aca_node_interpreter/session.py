@@ -13,6 +13,7 @@ from functools import partial
 from typing import Any, Literal
 
 from . import packages as npm
+from . import telemetry
 from .artifacts import Artifact, ArtifactDirectory, IncomingArtifact, printable
 from .collecting import Version, collect, may_be_artifact, version, versions
 from .errors import AcaNodeError, SessionLostError, UploadError
@@ -31,6 +32,7 @@ from .previews import preview
 from .progress import Progress, counted, no_progress
 from .raw import collected, listing, lists_all, run_raw
 from .runs import Limits, Outcome, Run, finished, reason, refused
+from .telemetry import SessionState
 
 _log = logging.getLogger("aca_node_interpreter")
 
@@ -49,6 +51,7 @@ _LOST = "The session was lost since the last run, and a new one took its place: 
 _GIVEN_BACK = "The session was given back while it was idle: its variables and files are gone."
 _RESTARTED = "The session's Node.js was restarted since the last run: its variables are gone, its files are there."
 _ENDED = "The session's Node.js ended with this run: its variables are gone."
+_CHANGES: dict[str, SessionState] = {_LOST: "recycled", _RESTARTED: "recycled", _GIVEN_BACK: "given_back"}
 _REPEATED = "The connection broke on the session's first run and it was sent again: it may have begun twice."
 
 
@@ -126,7 +129,10 @@ class Session:
         if isinstance(text, str) and self.mode == "managed":
             text = yield from _prepared(text, language)
         if isinstance(text, Refusal):
+            telemetry.refused()
             return refused(text.message, limit)
+        telemetry.sent(text if isinstance(text, str) else text.code)
+        before: SessionState = "new" if self._is_untouched and not self.was_used else "used"
         if isinstance(text, Prepared) and self.mode == "managed":
             outcome = yield from self._run_managed(text, timeout, saved_in)
         else:
@@ -135,6 +141,7 @@ class Session:
         outcome = replace(outcome, notes=(*outcome.notes, *notes))
         most = self.limits.artifacts
         run: Run = yield Compute(lambda: finished(outcome, saved_in, limit, most=most))
+        telemetry.ran(run, next((what for note, what in _CHANGES.items() if note in notes), before))
         return run
 
     def upload(
@@ -241,11 +248,13 @@ class Session:
         self.was_used = True
         yield from self._made_ready()
         self._runs += 1
-        reply = yield from self._ask(prepared, timeout)
-        if isinstance(reply, Recycled):
-            yield from self._lost()
-            yield from self._made_ready()
+        with telemetry.running("managed", self.calls.api_version, language=prepared.language) as told:
             reply = yield from self._ask(prepared, timeout)
+            if isinstance(reply, Recycled):
+                yield from self._lost()
+                yield from self._made_ready()
+                reply = yield from self._ask(prepared, timeout)
+            told.set(telemetry.timings(reply.execution))
         if isinstance(reply, (NoRuntime, Recycled)):
             _log.warning("%s", _FELL_BACK)
             self.mode = "raw"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
+from contextvars import copy_context
 from threading import Thread
 from typing import TypeVar
 
@@ -14,6 +15,8 @@ T = TypeVar("T")
 
 def side_by_side(work: Callable[[S], T], items: Iterable[S], most: int) -> list[T]:
     """Do something for each of several things, `most` at a time, and return what came of each.
+
+    Each is done in the context (`contextvars`) of the caller.
 
     Whoever interrupts it (Ctrl-C) goes on at once: what has begun ends by itself, and nothing more is begun.
 
@@ -38,7 +41,7 @@ def side_by_side(work: Callable[[S], T], items: Iterable[S], most: int) -> list[
 
     # Daemons: those of `ThreadPoolExecutor` would hold up the end of an interrupted program.
     for _ in range(min(most, len(futures))):
-        Thread(target=work_on, name="aca-node-transfer", daemon=True).start()
+        Thread(target=copy_context().run, args=(work_on,), name="aca-node-transfer", daemon=True).start()
     try:
         for future in futures:
             future.exception()

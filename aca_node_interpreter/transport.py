@@ -17,6 +17,7 @@ from typing import Any, TypeAlias, TypeVar
 
 import httpx
 
+from . import telemetry
 from ._version import version
 from .endpoint import Endpoint
 from .errors import (
@@ -232,6 +233,7 @@ class Retries:
                 return None
         self._failures += 1
         self._may_have_arrived |= not _was_not_sent(outcome)
+        telemetry.sent_again("failure")
         return _waiting(pause)
 
     def settled(self, outcome: Outcome) -> Reply:
@@ -262,7 +264,10 @@ class Retries:
         self._refusals += 1
         chance = random.random()  # noqa: S311  # nothing secret
         pause = asked * (1 + chance / 10) if asked else most * (1 + chance) / 2
-        return self.patience.when_full(pause) if pause < self.patience.deadline.left() else None
+        if pause >= self.patience.deadline.left():
+            return None
+        telemetry.sent_again("pool_full")
+        return self.patience.when_full(pause)
 
 
 def _was_not_sent(outcome: Outcome) -> bool:

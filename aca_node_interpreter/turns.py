@@ -29,6 +29,11 @@ class Turns:
         self._waiting: deque[Future[None]] = deque()
         self._loops: list[asyncio.AbstractEventLoop] = []
 
+    @property
+    def waiting(self) -> int:
+        """How many wait for theirs."""
+        return len(self._waiting)
+
     @contextmanager
     def taken(self, deadline: Deadline = NEVER) -> Iterator[None]:
         """Wait for one's turn, and hold it.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 from functools import cache
 from pathlib import Path
@@ -59,3 +60,11 @@ def install(command: list[str | Path]) -> None:
     done = subprocess.run(command, capture_output=True, text=True, timeout=400, check=False)
     if done.returncode != 0:
         unavailable(f"{command[0]} can't install: {done.stderr.strip()[-300:]}")
+
+
+def closed_port() -> int:
+    """A port of loopback on which nobody listens."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port: int = taken.getsockname()[1]
+        return port

@@ -7,7 +7,6 @@ import json
 import os
 import shlex
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -28,6 +27,7 @@ from aca_node_interpreter.local import Behaviour
 from aca_node_interpreter.operations import CURRENT_API, LEGACY_API
 from tests.certificates import self_signed
 from tests.http_server import Answer, Request, Response, Server, serve
+from tests.machine import closed_port
 
 POOL = "/subscriptions/1111-22/resourceGroups/my-group/sessionPools/my-pool"
 ARM = POOL.replace("/sessionPools", "/providers/Microsoft.App/sessionPools")
@@ -354,13 +354,6 @@ def test_what_else_may_come(answer: Response, what: str, words: str, fix: str) -
 
 
 # --- the way there ---
-
-
-def closed_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        port: int = taken.getsockname()[1]
-        return port
 
 
 def test_a_host_that_has_no_address() -> None:

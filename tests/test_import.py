@@ -15,6 +15,7 @@ FRAMEWORKS = (
     "autogen_agentchat",
     "openai",
     "azure",
+    "opentelemetry",
     "starlette",
     "uvicorn",
     "pydantic",

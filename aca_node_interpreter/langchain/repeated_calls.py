@@ -50,6 +50,11 @@ def made_by(call_id: str | None) -> Iterator[None]:
         _call_id.reset(token)
 
 
+def call_id() -> str | None:
+    """Return the id of the model's tool call that this belongs to."""
+    return _call_id.get()
+
+
 def key_of(configurable: dict[str, Any], conversation: str | None, code: str) -> str | None:
     """Name a tool call for good; `None` where no graph makes it.
 
