@@ -19,6 +19,7 @@ import httpx
 from anyio.lowlevel import RunVar
 
 from .errors import AcaNodeError, AuthenticationError
+from .secrecy import StaysHere
 
 SCOPE = "https://dynamicsessions.io/.default"
 """The scope that the service's swagger and documentation name."""
@@ -52,7 +53,7 @@ TokenProvider = Callable[[], "str | Awaitable[str]"]
 
 
 @dataclass
-class TokenSource:
+class TokenSource(StaysHere):
     """One token, shared by the sync and the async client and renewed before it expires.
 
     A synchronous credential runs in a thread while an event loop waits for it. An asynchronous one is awaited on the

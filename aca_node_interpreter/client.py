@@ -37,6 +37,7 @@ from .operations import (
     all_pages,
 )
 from .patience import IMPATIENT, Patience
+from .secrecy import StaysHere
 from .side_by_side import side_by_side
 from .transfer import Transfer
 
@@ -49,7 +50,7 @@ _LARGE = 1024 * 1024  # bytes of an answer that would hold up an event loop whil
 _SIDE_BY_SIDE = 8  # downloads at once: enough to hide a network's distance, few enough for a small pool
 
 
-class _SessionPoolClient:
+class _SessionPoolClient(StaysHere):
     """What both clients are made of."""
 
     def __init__(

@@ -28,6 +28,8 @@ Messages never hold a token, a session identifier or a URL: a model may read the
 
 from __future__ import annotations
 
+from typing import Any
+
 MAY_HAVE_RUN = "The code may have run: check what it did before you send it again."
 """What is said when nobody knows."""
 
@@ -40,6 +42,17 @@ class AcaNodeError(Exception):
     """
 
     ran: bool | None = False
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Some word their own message, and can't be made from it.
+        return _unpickled, (type(self), self.args, vars(self))
+
+
+def _unpickled(kind: type[AcaNodeError], args: tuple[object, ...], attributes: dict[str, Any]) -> AcaNodeError:
+    error = kind.__new__(kind)
+    error.args = args
+    vars(error).update(attributes)
+    return error
 
 
 class ConfigurationError(AcaNodeError, ValueError):

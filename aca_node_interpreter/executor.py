@@ -37,6 +37,7 @@ from .policy import Policy
 from .review import Review, Submission
 from .runner import SessionRunner
 from .runs import Limits, Run
+from .secrecy import StaysHere
 from .session import Session
 from .settings import Settings
 
@@ -92,7 +93,7 @@ class NodeCodeResult(CodeResult):
     """For each block that ran, the value of its last expression; see `Execution.result`."""
 
 
-class NodeSessionsCodeExecutor(BaseTool, CodeExecutor, Component[NodeSessionsConfig]):
+class NodeSessionsCodeExecutor(StaysHere, BaseTool, CodeExecutor, Component[NodeSessionsConfig]):
     """Run a model's JavaScript with Node.js in an Azure Container Apps session pool.
 
     It is a code executor for AutoGen and a tool for LangChain. Without an endpoint it takes the one in the environment

@@ -40,6 +40,7 @@ from .models import (
     Status,
     timings_in,
 )
+from .secrecy import StaysHere
 
 T = TypeVar("T")
 E = TypeVar("E", bound=AcaNodeError)
@@ -87,10 +88,11 @@ class Reply:
         try:
             return untrusted_json.loads(self.content)
         except ValueError:
-            raise MalformedResponseError(
-                "The answer is not JSON, or more than a session pool answers: the endpoint, or a network that asks you "
-                "to sign in, leads to something else. Check both."
-            ) from None
+            pass  # the error holds the answer, and would go with ours
+        raise MalformedResponseError(
+            "The answer is not JSON, or more than a session pool answers: the endpoint, or a network that asks you to "
+            "sign in, leads to something else. Check both."
+        )
 
 
 @dataclass(frozen=True)
@@ -102,7 +104,7 @@ class Upload:
 
 
 @dataclass(frozen=True)
-class Operation(Generic[T]):
+class Operation(StaysHere, Generic[T]):
     """One call: what to send and how to read the answer."""
 
     method: Literal["GET", "POST", "DELETE"]
@@ -173,7 +175,7 @@ class Page(Generic[T]):
 
 
 @dataclass(frozen=True)
-class SessionCalls:
+class SessionCalls(StaysHere):
     """The calls on one session, in the API family that `api_version` belongs to.
 
     Raises:

@@ -32,6 +32,7 @@ from .previews import preview
 from .progress import Progress, counted, no_progress
 from .raw import collected, listing, lists_all, run_raw
 from .runs import Limits, Outcome, Run, finished, reason, refused
+from .secrecy import StaysHere
 from .telemetry import SessionState
 
 _log = logging.getLogger("aca_node_interpreter")
@@ -56,7 +57,7 @@ _REPEATED = "The connection broke on the session's first run and it was sent aga
 
 
 @dataclass
-class Session:
+class Session(StaysHere):
     """A session, and what is known of it.
 
     Args:

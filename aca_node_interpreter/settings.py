@@ -12,11 +12,12 @@ from .errors import ConfigurationError
 from .models import MAX_UPLOAD_BYTES
 from .operations import CURRENT_API, checked_timeout
 from .runs import Limits
+from .secrecy import StaysHere
 from .session import Mode
 
 
 @dataclass(frozen=True)
-class Settings:
+class Settings(StaysHere):
     """Where code runs, and what comes back; `NodeSessionsCodeExecutor` says what each means.
 
     Raises:

@@ -57,14 +57,20 @@ Transport = TypeVar("Transport", httpx.HTTPTransport, httpx.AsyncHTTPTransport)
 
 _ENCODINGS = ("gzip", "deflate")
 
-_IDENTIFIER = re.compile(r"(?<=[?&]identifier=)[^&]*")
+_IDENTIFIER = re.compile(r"(?<=[?&]identifier=)[^&\s'\"]*")
 
 
 class _WithoutIdentifier(logging.Filter):
-    """httpx logs every URL at INFO; a session's identifier is a key and does not belong in a log."""
+    """Keep out of logs what is a key, a session's identifier.
+
+    httpx logs every URL at INFO, httpcore the headers of answers at DEBUG, which may have one in them. The headers of
+    requests, where the token is, neither of them logs.
+    """
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Let every record pass, without the identifier."""
+        if isinstance(record.msg, str):
+            record.msg = _IDENTIFIER.sub("…", record.msg)
         if isinstance(record.args, tuple):
             record.args = tuple(
                 _IDENTIFIER.sub("…", str(each)) if isinstance(each, httpx.URL) else each for each in record.args
@@ -72,7 +78,8 @@ class _WithoutIdentifier(logging.Filter):
         return True
 
 
-logging.getLogger("httpx").addFilter(_WithoutIdentifier())
+for _name in ("httpx", "httpcore.http11"):
+    logging.getLogger(_name).addFilter(_WithoutIdentifier())
 
 
 def settings(endpoint: Endpoint) -> dict[str, Any]:
@@ -158,7 +165,8 @@ def deadline_exceeded(operation: Operation[Any], deadline: Deadline, *, was_sent
 def translated(operation: Operation[Any], deadline: Deadline) -> Iterator[None]:
     """Turn httpx's errors into ours, with what is known about whether code ran."""
     try:
-        yield
+        with _forgetting_requests():
+            yield
     except MalformedResponseError as error:
         raise operation.doubted(error)  # noqa: B904  # it is the same one
     except httpx.LocalProtocolError:
@@ -195,6 +203,16 @@ def translated(operation: Operation[Any], deadline: Deadline) -> Iterator[None]:
                 "endpoint and the network."
             )
         ) from error
+
+
+@contextmanager
+def _forgetting_requests() -> Iterator[None]:
+    """Keep requests, with the token and the session's identifier, out of the causes of errors, which others record."""
+    try:
+        yield
+    except httpx.RequestError as error:
+        error.request = httpx.Request("GET", "https://session-pool.invalid")
+        raise
 
 
 Outcome: TypeAlias = "Reply | ServiceUnreachableError"

@@ -32,6 +32,7 @@ from aca_node_interpreter.local.listening import listen_at, listen_on
 from aca_node_interpreter.local.node import INSTALL_HINT, find_node
 from aca_node_interpreter.local.planned_faults import PlannedFaults
 from aca_node_interpreter.local.session import make_directories
+from aca_node_interpreter.secrecy import StaysHere
 
 if TYPE_CHECKING:
     from socket import socket as Socket  # noqa: N812
@@ -44,7 +45,7 @@ _STOP_SECONDS = 30.0
 _GRACE_SECONDS = 0.5
 
 
-class LocalPool:
+class LocalPool(StaysHere):
     """A session pool on this machine: start it with `with` or `async with`, then use `endpoint` and `token`.
 
     Args:
