@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from .approval import Proposal
     from .artifacts import Artifact
-    from .client import AsyncSessionPoolClient, SessionPoolClient
     from .executor import NodeSessionsCodeExecutor
     from .local import LocalPool
     from .policy import Policy
+    from .rest.async_client import AsyncSessionPoolClient
+    from .rest.client import SessionPoolClient
 
 __all__ = [
     "Artifact",
@@ -28,12 +29,12 @@ __all__ = [
 
 _HOMES = {
     "Artifact": "artifacts",
-    "AsyncSessionPoolClient": "client",
+    "AsyncSessionPoolClient": "rest.async_client",
     "LocalPool": "local",
     "NodeSessionsCodeExecutor": "executor",
     "Policy": "policy",
     "Proposal": "approval",
-    "SessionPoolClient": "client",
+    "SessionPoolClient": "rest.client",
 }
 
 if not TYPE_CHECKING:  # type checkers would otherwise accept any misspelt name

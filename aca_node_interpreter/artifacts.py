@@ -21,7 +21,7 @@ from typing import IO
 from typing_extensions import Self
 
 from .local_names import folded, local_parts, numbered
-from .models import SHOWN_PICTURES
+from .rest.models import SHOWN_PICTURES
 
 _SHOWN_BYTES = 8 * 1024 * 1024  # a larger picture would make a notebook too heavy to open
 # What a picture starts with, by media type, as models' services take it; none of them takes more than some 5 MB.

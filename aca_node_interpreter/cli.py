@@ -22,8 +22,8 @@ from .local_names import local_name
 from .terminal import write_message, write_output
 
 if TYPE_CHECKING:
-    from .client import SessionPoolClient
     from .local import LocalPool
+    from .rest.client import SessionPoolClient
 
 app = typer.Typer(
     help="Run JavaScript in Azure Container Apps session pools, or in one embedded here.",
@@ -113,10 +113,10 @@ def run(
     A terminal gets control characters of the output spelled out, but for colours; a pipe gets the output as it is.
     """
     with _told():
-        from .output import value_text
-        from .packages import checked
-        from .runner import SessionRunner
-        from .settings import Settings
+        from .running.runner import SessionRunner
+        from .running.settings import Settings
+        from .sessions.output import value_text
+        from .sessions.packages import checked
 
         with _local_file(file, "Name a JavaScript file that is there, or - for standard input."):
             code = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
@@ -227,7 +227,7 @@ def doctor(
     to connect to nodejs.org and whose session is then deleted. Ends with 1 when code can't run.
     """
     from .doctor import examine
-    from .operations import CURRENT_API
+    from .rest.operations import CURRENT_API
 
     findings = []
     for finding in examine(endpoint, token=token, api_version=CURRENT_API if api_version is None else api_version):
@@ -291,8 +291,8 @@ def put_file(
 @contextmanager
 def _connected(endpoint: str | None, token: str | None, session: str) -> Iterator[SessionPoolClient]:
     with _told():
-        from .client import SessionPoolClient
-        from .endpoint import LEAVE_IT_OUT, checked_identifier
+        from .rest.client import SessionPoolClient
+        from .rest.endpoint import LEAVE_IT_OUT, checked_identifier
 
         if not endpoint:
             _fail("Which pool? Pass --endpoint or set ACA_POOL_MANAGEMENT_ENDPOINT.")

@@ -11,12 +11,12 @@ from rich.markup import escape
 from rich.syntax import Syntax
 
 from .artifacts import ArtifactDirectory, printable
-from .client import SessionPoolClient
 from .errors import LocalPoolError
 from .local import LocalPool
-from .models import Execution, Image
-from .operations import TUTORIAL_API
 from .prompts import LANGUAGES
+from .rest.client import SessionPoolClient
+from .rest.models import Execution, Image
+from .rest.operations import TUTORIAL_API
 from .terminal import harmless
 
 CHART = files(__package__).joinpath("demo_chart.js").read_text(encoding="utf-8")

@@ -24,22 +24,22 @@ from typing_extensions import Self
 from . import approval, prompts, telemetry
 from .approval import Approve
 from .artifacts import Artifact
-from .conversations import OWN, Key
 from .errors import AcaNodeError, ConfigurationError
-from .flow import Compute, Flow
 from .langchain.call_order import CallOrder, Runtime, place_of, with_runtime
 from .langchain.repeated_calls import RepeatedCalls, call_id, key_of, made_by
 from .langchain.results import Content, ToolArtifact, artifact_of, content_of, slim
-from .models import MAX_UPLOAD_BYTES, RemoteFile
-from .operations import CURRENT_API
-from .packages import checked
 from .policy import Policy
-from .review import Review, Submission
-from .runner import SessionRunner
-from .runs import Limits, Run
+from .rest.flow import Compute, Flow
+from .rest.models import MAX_UPLOAD_BYTES, RemoteFile
+from .rest.operations import CURRENT_API
+from .running.conversations import OWN, Key
+from .running.review import Review, Submission
+from .running.runner import SessionRunner
+from .running.settings import Settings
 from .secrecy import StaysHere
-from .session import Session
-from .settings import Settings
+from .sessions.packages import checked
+from .sessions.runs import Limits, Run
+from .sessions.session import Session
 
 T = TypeVar("T")
 N = TypeVar("N", int, float)

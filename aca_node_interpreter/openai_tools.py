@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from openai.types.responses import FunctionToolParam
 
     from .executor import NodeSessionsCodeExecutor
-    from .runs import Run
+    from .sessions.runs import Run
 
 _PARAMETERS: dict[str, object] = {
     "type": "object",

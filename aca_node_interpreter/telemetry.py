@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from opentelemetry import metrics, trace
 
     from .artifacts import Artifact
-    from .models import Execution
-    from .runs import Run
+    from .rest.models import Execution
+    from .sessions.runs import Run
 
 T = TypeVar("T")
 

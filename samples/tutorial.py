@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 
 from aca_node_interpreter import LocalPool, SessionPoolClient
-from aca_node_interpreter.operations import TUTORIAL_API
+from aca_node_interpreter.rest.operations import TUTORIAL_API
 
 NPM = """\
 var npm = require("child_process").spawnSync("npm", %s, { encoding: "utf-8" });

@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from aca_node_interpreter.artifacts import ArtifactDirectory, IncomingArtifact
-from aca_node_interpreter.local_files import opened_target
 from aca_node_interpreter.local_names import folded, local_name, local_parts
+from aca_node_interpreter.rest.local_files import opened_target
 
 
 def names_in(directory: Path) -> list[str]:

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from aca_node_interpreter import AsyncSessionPoolClient, SessionPoolClient
-from aca_node_interpreter.auth import SCOPE, TokenSource
 from aca_node_interpreter.errors import AuthenticationError, ConfigurationError
+from aca_node_interpreter.rest.auth import SCOPE, TokenSource
 from tests.http_server import Request, Response, serve
 
 
@@ -199,7 +199,7 @@ def test_a_redirect_is_not_followed_with_the_token(client_class: Any) -> None:
 
 
 def test_the_default_is_azures_default_credential(monkeypatch: pytest.MonkeyPatch, client_class: Any) -> None:
-    from aca_node_interpreter import auth
+    from aca_node_interpreter.rest import auth
 
     credential = Credential()
     monkeypatch.setattr("azure.identity.DefaultAzureCredential", lambda: credential)

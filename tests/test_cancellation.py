@@ -16,9 +16,10 @@ import pytest
 from autogen_core import CancellationToken
 from autogen_core.code_executor import CodeBlock
 
-from aca_node_interpreter import LocalPool, NodeSessionsCodeExecutor, runs, session
-from aca_node_interpreter.client import SessionPoolClient
-from aca_node_interpreter.runs import Run
+from aca_node_interpreter import LocalPool, NodeSessionsCodeExecutor
+from aca_node_interpreter.rest.client import SessionPoolClient
+from aca_node_interpreter.sessions import runs, session
+from aca_node_interpreter.sessions.runs import Run
 from tests.engine import Engine
 from tests.fault_proxy import FaultProxy
 from tests.faults import HoldReply

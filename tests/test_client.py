@@ -17,10 +17,10 @@ from typing import Any
 import pytest
 
 from aca_node_interpreter import AsyncSessionPoolClient, SessionPoolClient, errors
-from aca_node_interpreter.flow import Flow, Sleep
-from aca_node_interpreter.models import Status
-from aca_node_interpreter.operations import CURRENT_API, LEGACY_API, TUTORIAL_API, Operation, SessionCalls
-from aca_node_interpreter.patience import Deadline, Patience
+from aca_node_interpreter.rest.flow import Flow, Sleep
+from aca_node_interpreter.rest.models import Status
+from aca_node_interpreter.rest.operations import CURRENT_API, LEGACY_API, TUTORIAL_API, Operation, SessionCalls
+from aca_node_interpreter.rest.patience import Deadline, Patience
 from tests.http_server import Request, Response, serve
 
 Connect = Callable[..., Any]
@@ -235,7 +235,7 @@ def test_an_asynchronous_start_may_be_told_in_headers_only(client_class: Any) ->
 
 
 def test_a_run_that_never_ends_is_not_asked_for_for_ever(client_class: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("aca_node_interpreter.operations._RUN_MARGIN", 0.0)
+    monkeypatch.setattr("aca_node_interpreter.rest.operations._RUN_MARGIN", 0.0)
     with serve(lambda _: Response(200, b'{"id":"e","status":"Running"}')) as server:
         with client_class(server.url, token="t") as client, pytest.raises(errors.ResponseTimeoutError) as caught:
             client.execute("1", execution_type="Asynchronous", timeout=1)

@@ -14,8 +14,8 @@ from langchain_core.messages import ToolCall
 from langchain_core.runnables import RunnableConfig
 
 from aca_node_interpreter import LocalPool, NodeSessionsCodeExecutor
-from aca_node_interpreter.client import SessionPoolClient
 from aca_node_interpreter.errors import ConfigurationError
+from aca_node_interpreter.rest.client import SessionPoolClient
 
 pytestmark = pytest.mark.usefixtures("pool")
 

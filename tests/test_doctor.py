@@ -24,7 +24,7 @@ from aca_node_interpreter.doctor import Finding, examine, probe
 from aca_node_interpreter.doctor.claims import Claims
 from aca_node_interpreter.doctor.session_pool import examine_pool
 from aca_node_interpreter.local import Behaviour
-from aca_node_interpreter.operations import CURRENT_API, LEGACY_API
+from aca_node_interpreter.rest.operations import CURRENT_API, LEGACY_API
 from tests.certificates import self_signed
 from tests.http_server import Answer, Request, Response, Server, serve
 from tests.machine import closed_port

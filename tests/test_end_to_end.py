@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from aca_node_interpreter import LocalPool, errors
-from aca_node_interpreter.models import Image, Status
-from aca_node_interpreter.operations import CURRENT_API, LEGACY_API, TUTORIAL_API
+from aca_node_interpreter.rest.models import Image, Status
+from aca_node_interpreter.rest.operations import CURRENT_API, LEGACY_API, TUTORIAL_API
 
 API_VERSIONS = [TUTORIAL_API, LEGACY_API, "2024-10-02-preview", "2025-02-02-preview", CURRENT_API]
 

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from aca_node_interpreter.endpoint import Endpoint, checked_identifier, new_identifier
 from aca_node_interpreter.errors import ConfigurationError
+from aca_node_interpreter.rest.endpoint import Endpoint, checked_identifier, new_identifier
 
 POOL = "/subscriptions/s/resourceGroups/g/sessionPools/p"
 

@@ -24,7 +24,7 @@ from langchain_core.tools import BaseTool
 from aca_node_interpreter import Artifact, LocalPool, NodeSessionsCodeExecutor
 from aca_node_interpreter.errors import AcaNodeError, ConfigurationError, NotFoundError
 from aca_node_interpreter.executor import NodeCodeResult
-from aca_node_interpreter.models import Image
+from aca_node_interpreter.rest.models import Image
 
 
 def blocks(*codes: str, language: str = "javascript") -> list[CodeBlock]:

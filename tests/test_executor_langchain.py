@@ -18,7 +18,8 @@ from langchain_tests.unit_tests import ToolsUnitTests
 from langgraph.graph import END, START, MessagesState, StateGraph
 from langgraph.prebuilt import ToolNode
 
-from aca_node_interpreter import LocalPool, NodeSessionsCodeExecutor, managed
+from aca_node_interpreter import LocalPool, NodeSessionsCodeExecutor
+from aca_node_interpreter.sessions import managed
 from tests.http_server import Response, serve
 
 

@@ -12,11 +12,12 @@ from typing import Any
 
 import pytest
 
-from aca_node_interpreter import errors, transport
-from aca_node_interpreter.flow import Download, Flow, Sleep
-from aca_node_interpreter.local_files import BoundedBuffer
-from aca_node_interpreter.operations import Operation, SessionCalls, Upload
-from aca_node_interpreter.patience import NEVER, Deadline, Patience
+from aca_node_interpreter import errors
+from aca_node_interpreter.rest import transport
+from aca_node_interpreter.rest.flow import Download, Flow, Sleep
+from aca_node_interpreter.rest.local_files import BoundedBuffer
+from aca_node_interpreter.rest.operations import Operation, SessionCalls, Upload
+from aca_node_interpreter.rest.patience import NEVER, Deadline, Patience
 from tests.fault_meetings import TOKEN, Met
 from tests.fault_table import ROWS, Kind, Row
 from tests.run_fault_table import RUN_ROWS, RunRow

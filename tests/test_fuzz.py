@@ -16,19 +16,19 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from aca_node_interpreter import output
 from aca_node_interpreter.artifacts import ArtifactDirectory
-from aca_node_interpreter.collecting import Collection, versions
 from aca_node_interpreter.errors import AcaNodeError, MalformedResponseError
-from aca_node_interpreter.failures import error_for
 from aca_node_interpreter.javascript.envelope import Envelope, Record, split
 from aca_node_interpreter.local_names import local_parts
-from aca_node_interpreter.managed import Answered
-from aca_node_interpreter.models import Execution, RemoteFile
-from aca_node_interpreter.operations import CURRENT_API, LEGACY_API, Operation, Page, Reply, SessionCalls, Upload
-from aca_node_interpreter.outcomes import outcome_of
-from aca_node_interpreter.raw import outcome_of as raw_outcome_of
-from aca_node_interpreter.runs import finished
+from aca_node_interpreter.rest.failures import error_for
+from aca_node_interpreter.rest.models import Execution, RemoteFile
+from aca_node_interpreter.rest.operations import CURRENT_API, LEGACY_API, Operation, Page, Reply, SessionCalls, Upload
+from aca_node_interpreter.sessions import output
+from aca_node_interpreter.sessions.collecting import Collection, versions
+from aca_node_interpreter.sessions.managed import Answered
+from aca_node_interpreter.sessions.outcomes import outcome_of
+from aca_node_interpreter.sessions.raw import outcome_of as raw_outcome_of
+from aca_node_interpreter.sessions.runs import finished
 from aca_node_interpreter.terminal import harmless
 from tests.hostile import IDENTIFIER, SECRETS, TEXTS, Property, mutated, mutated_bytes
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from aca_node_interpreter import NodeSessionsCodeExecutor
-from aca_node_interpreter.runs import Run
+from aca_node_interpreter.sessions.runs import Run
 from tests.conftest import SHARED
 from tests.engine import Engine
 from tests.machine import unavailable

@@ -12,7 +12,7 @@ import pytest
 
 from aca_node_interpreter import LocalPool, NodeSessionsCodeExecutor
 from aca_node_interpreter.errors import ConfigurationError, InvalidFileNameError, NotFoundError, UploadError
-from aca_node_interpreter.inputs import AllowedPaths
+from aca_node_interpreter.sessions.inputs import AllowedPaths
 
 
 @pytest.fixture(scope="module")
@@ -118,7 +118,7 @@ def test_a_directory_that_can_not_be_read_is_an_error(
 def test_previews_of_a_directory_take_a_moment_only(
     executor: NodeSessionsCodeExecutor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("aca_node_interpreter.inputs._PREVIEWS_SECONDS", 0)
+    monkeypatch.setattr("aca_node_interpreter.sessions.inputs._PREVIEWS_SECONDS", 0)
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "a.csv").write_text("a,b\n1,2\n")
     executor.upload(tmp_path / "in")

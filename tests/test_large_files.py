@@ -13,7 +13,7 @@ import pytest
 
 from aca_node_interpreter import LocalPool, NodeSessionsCodeExecutor
 from aca_node_interpreter.errors import PayloadTooLargeError
-from aca_node_interpreter.models import MAX_UPLOAD_BYTES
+from aca_node_interpreter.rest.models import MAX_UPLOAD_BYTES
 from tests.engine import Engine
 from tests.fault_proxy import FaultProxy
 from tests.faults import CutReply

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from aca_node_interpreter import LocalPool, NodeSessionsCodeExecutor
-from aca_node_interpreter.client import SessionPoolClient
 from aca_node_interpreter.errors import ConfigurationError, DeadlineExceededError, PoolFullError
-from aca_node_interpreter.runs import Run
+from aca_node_interpreter.rest.client import SessionPoolClient
+from aca_node_interpreter.sessions.runs import Run
 
 SESSIONS = 5
 COUNT = "globalThis.count = (globalThis.count ?? 0) + 1; globalThis.who ??= '{0}'; [who, count]"

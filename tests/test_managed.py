@@ -11,8 +11,7 @@ from typing import Any
 
 import pytest
 
-from aca_node_interpreter import NodeSessionsCodeExecutor, managed
-from aca_node_interpreter.conversations import OWN
+from aca_node_interpreter import NodeSessionsCodeExecutor
 from aca_node_interpreter.errors import (
     ClientClosedError,
     ConfigurationError,
@@ -21,7 +20,9 @@ from aca_node_interpreter.errors import (
     SessionLostError,
 )
 from aca_node_interpreter.javascript.prepared import Prepared
-from aca_node_interpreter.runs import Run
+from aca_node_interpreter.running.conversations import OWN
+from aca_node_interpreter.sessions import managed
+from aca_node_interpreter.sessions.runs import Run
 from tests.engine import Engine
 from tests.fault_proxy import FaultProxy
 from tests.faults import (
@@ -184,7 +185,7 @@ def test_faults_in_a_row_are_outlived(talk: Conversation) -> None:
 
 
 def test_a_reply_that_never_comes_is_asked_for(talk: Conversation, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("aca_node_interpreter.operations._RUN_MARGIN", 0.0)
+    monkeypatch.setattr("aca_node_interpreter.rest.operations._RUN_MARGIN", 0.0)
     talk.run("1")
     talk.proxy.plan(HoldReply(8), kind="execution")
     flow = talk.executor._runner.perform(talk.executor._runner.run(COUNTED, timeout=1))

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from aca_node_interpreter.errors import MalformedResponseError
-from aca_node_interpreter.models import Execution, Image, PoolMetadata, RemoteFile, SessionInfo, Status, parse_time
+from aca_node_interpreter.rest.models import Execution, Image, PoolMetadata, RemoteFile, SessionInfo, Status, parse_time
 
 LEGACY = {"$id": "1", "properties": {"$id": "2", "status": "Success", "stdout": "a", "stderr": "b", "result": "4"}}
 CURRENT = {

@@ -15,7 +15,7 @@ import pytest
 from nbclient import NotebookClient
 from playwright.sync_api import Browser
 
-from aca_node_interpreter.models import Image
+from aca_node_interpreter.rest.models import Image
 
 RUNS = "window.hacked=1"
 SVG = f'<svg xmlns="http://www.w3.org/2000/svg" onload="{RUNS}"><script>{RUNS}</script></svg>'
@@ -36,8 +36,8 @@ CELL = """
 import json
 from pathlib import Path
 from aca_node_interpreter.artifacts import ArtifactDirectory
-from aca_node_interpreter.models import Execution
-from aca_node_interpreter.runs import Outcome, Run, finished
+from aca_node_interpreter.rest.models import Execution
+from aca_node_interpreter.sessions.runs import Outcome, Run, finished
 
 directory = ArtifactDirectory(Path("saved"))
 files, values = json.loads(Path("hostile.json").read_text())

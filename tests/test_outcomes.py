@@ -11,10 +11,10 @@ from aca_node_interpreter import NodeSessionsCodeExecutor
 from aca_node_interpreter.artifacts import ArtifactDirectory
 from aca_node_interpreter.errors import ResponseTimeoutError
 from aca_node_interpreter.javascript.envelope import Envelope, Late
-from aca_node_interpreter.managed import Answered
-from aca_node_interpreter.models import Execution, Image, Status
-from aca_node_interpreter.outcomes import outcome_of
-from aca_node_interpreter.runs import Attachment, Outcome, finished, reason
+from aca_node_interpreter.rest.models import Execution, Image, Status
+from aca_node_interpreter.sessions.managed import Answered
+from aca_node_interpreter.sessions.outcomes import outcome_of
+from aca_node_interpreter.sessions.runs import Attachment, Outcome, finished, reason
 from tests.engine import Engine
 
 # What was printed, and what a model reads of it.

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from aca_node_interpreter import output
 from aca_node_interpreter.artifacts import Artifact, ArtifactDirectory
-from aca_node_interpreter.models import Execution, Image, Status
-from aca_node_interpreter.runs import Outcome, finished
+from aca_node_interpreter.rest.models import Execution, Image, Status
+from aca_node_interpreter.sessions import output
+from aca_node_interpreter.sessions.runs import Outcome, finished
 
 
 def test_output_error_output_and_value_are_told_apart() -> None:
@@ -124,7 +124,7 @@ def test_previews_of_a_run_take_no_more_than_a_quarter_of_its_text(number: int, 
 
 
 def test_previews_stop_when_they_take_long(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("aca_node_interpreter.runs._PREVIEWS_SECONDS", -1)
+    monkeypatch.setattr("aca_node_interpreter.sessions.runs._PREVIEWS_SECONDS", -1)
     directory = ArtifactDirectory(tmp_path)
     outcome = Outcome(Execution(Status.SUCCEEDED), "", 0, "managed", artifacts=[directory.save("a.csv", b"a,b\n1,2")])
     assert finished(outcome, directory, 16_000).text == "Files saved:\n- a.csv (text/csv, 7 bytes)"

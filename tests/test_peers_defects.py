@@ -24,7 +24,7 @@ from langgraph.prebuilt import ToolNode
 
 from aca_node_interpreter import LocalPool, NodeSessionsCodeExecutor
 from aca_node_interpreter.errors import PoolFullError, ResponseTimeoutError
-from aca_node_interpreter.operations import LEGACY_API
+from aca_node_interpreter.rest.operations import LEGACY_API
 from tests.engine import Engine
 from tests.fault_proxy import FaultProxy
 from tests.fault_table import FULL
@@ -184,7 +184,7 @@ async def test_threads_share_neither_variables_nor_files(engine: Engine) -> None
 def test_code_whose_answer_does_not_come_in_time_is_sent_once(
     client_class: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("aca_node_interpreter.operations._RUN_MARGIN", -0.8)
+    monkeypatch.setattr("aca_node_interpreter.rest.operations._RUN_MARGIN", -0.8)
 
     def talk(caller: Caller) -> None:
         caller.read_all()
@@ -203,7 +203,7 @@ def test_through_the_executor_its_result_comes_and_it_ran_once(
     code = "globalThis.runs = (globalThis.runs ?? 0) + 1"
     with NodeSessionsCodeExecutor(proxy.endpoint, token=proxy.token, timeout=1) as executor:
         executor.execute("0")
-        monkeypatch.setattr("aca_node_interpreter.operations._RUN_MARGIN", -3.5)
+        monkeypatch.setattr("aca_node_interpreter.rest.operations._RUN_MARGIN", -3.5)
         proxy.plan(HoldReply(2), kind="execution")
         assert executor.execute(code).value == 1
         assert executor.execute("runs").value == 1

@@ -10,11 +10,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from aca_node_interpreter import places as module
 from aca_node_interpreter.errors import DeadlineExceededError
-from aca_node_interpreter.patience import NEVER, Deadline
-from aca_node_interpreter.places import Places
-from aca_node_interpreter.turns import wait_for, wait_for_async
+from aca_node_interpreter.rest.patience import NEVER, Deadline
+from aca_node_interpreter.rest.waiting import wait_for, wait_for_async
+from aca_node_interpreter.running import places as module
+from aca_node_interpreter.running.places import Places
 
 
 def test_they_are_given_out_in_order() -> None:

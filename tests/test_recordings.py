@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
-from aca_node_interpreter.models import Status, parse_time
+from aca_node_interpreter.rest.models import Status, parse_time
 from tests.http_server import Request, Response, serve
 
 

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from aca_node_interpreter import NodeSessionsCodeExecutor, managed
+from aca_node_interpreter import NodeSessionsCodeExecutor
 from aca_node_interpreter.errors import AcaNodeError
-from aca_node_interpreter.runs import Run
+from aca_node_interpreter.sessions import managed
+from aca_node_interpreter.sessions.runs import Run
 from tests.engine import Engine
 from tests.fault_proxy import Fault, FaultProxy
 from tests.faults import Garble

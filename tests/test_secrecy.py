@@ -22,11 +22,11 @@ from aca_node_interpreter import (
     SessionPoolClient,
     errors,
 )
-from aca_node_interpreter.auth import TokenSource
-from aca_node_interpreter.operations import LEGACY_API, Operation, SessionCalls
-from aca_node_interpreter.runner import SessionRunner
-from aca_node_interpreter.session import Session
-from aca_node_interpreter.settings import Settings
+from aca_node_interpreter.rest.auth import TokenSource
+from aca_node_interpreter.rest.operations import LEGACY_API, Operation, SessionCalls
+from aca_node_interpreter.running.runner import SessionRunner
+from aca_node_interpreter.running.settings import Settings
+from aca_node_interpreter.sessions.session import Session
 from tests.http_server import Request, Response, serve
 from tests.machine import closed_port
 

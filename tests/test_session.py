@@ -12,9 +12,9 @@ import pytest
 
 from aca_node_interpreter import LocalPool, NodeSessionsCodeExecutor
 from aca_node_interpreter.artifacts import ArtifactDirectory
-from aca_node_interpreter.operations import CURRENT_API, LEGACY_API, SessionCalls
-from aca_node_interpreter.runs import Limits, Run
-from aca_node_interpreter.session import Session
+from aca_node_interpreter.rest.operations import CURRENT_API, LEGACY_API, SessionCalls
+from aca_node_interpreter.sessions.runs import Limits, Run
+from aca_node_interpreter.sessions.session import Session
 from tests.http_server import Request, Response, Server, serve
 
 SUCCEEDED = b'{"id":"e","status":"Succeeded","result":{"stdout":"out","executionResult":""}}'

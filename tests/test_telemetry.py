@@ -27,7 +27,7 @@ from aca_node_interpreter import LocalPool, NodeSessionsCodeExecutor
 from aca_node_interpreter.autogen import NodeTool
 from aca_node_interpreter.errors import ServiceUnreachableError
 from aca_node_interpreter.local import faults
-from aca_node_interpreter.side_by_side import side_by_side
+from aca_node_interpreter.rest.side_by_side import side_by_side
 from tests.engine import Engine
 from tests.machine import closed_port
 
@@ -327,8 +327,8 @@ async def test_autogens_blocks_are_calls_and_the_span_of_its_tool_is_ours(execut
 def test_nothing_of_opentelemetry_is_imported_by_a_program_that_does_not_use_it() -> None:
     code = """
 import sys
-from aca_node_interpreter.runner import SessionRunner
-from aca_node_interpreter.settings import Settings
+from aca_node_interpreter.running.runner import SessionRunner
+from aca_node_interpreter.running.settings import Settings
 from aca_node_interpreter import telemetry
 runner = SessionRunner(Settings(isolation="none"))
 with telemetry.call("tool"):

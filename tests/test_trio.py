@@ -11,10 +11,10 @@ import trio
 
 from aca_node_interpreter import AsyncSessionPoolClient, LocalPool, NodeSessionsCodeExecutor
 from aca_node_interpreter.errors import DeadlineExceededError
-from aca_node_interpreter.flow import Batch, Compute, Download, Flow, Sleep
-from aca_node_interpreter.local_files import BoundedBuffer
-from aca_node_interpreter.operations import SessionCalls
-from aca_node_interpreter.patience import Deadline, Patience
+from aca_node_interpreter.rest.flow import Batch, Compute, Download, Flow, Sleep
+from aca_node_interpreter.rest.local_files import BoundedBuffer
+from aca_node_interpreter.rest.operations import SessionCalls
+from aca_node_interpreter.rest.patience import Deadline, Patience
 
 
 def test_the_client_runs_code_and_moves_files(pool: LocalPool) -> None:

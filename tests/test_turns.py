@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from aca_node_interpreter.errors import ConfigurationError
-from aca_node_interpreter.turns import Turns
+from aca_node_interpreter.running.turns import Turns
 
 
 async def test_turns_come_in_order() -> None:

@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 
 from aca_node_interpreter.errors import InvalidRequestError, MalformedResponseError
-from aca_node_interpreter.failures import error_for
 from aca_node_interpreter.javascript.envelope import Record, parse
-from aca_node_interpreter.models import Execution, RemoteFile
-from aca_node_interpreter.operations import Page, Reply, SessionCalls, all_pages
-from aca_node_interpreter.output import text_of
-from aca_node_interpreter.untrusted_json import loads
+from aca_node_interpreter.rest.failures import error_for
+from aca_node_interpreter.rest.models import Execution, RemoteFile
+from aca_node_interpreter.rest.operations import Page, Reply, SessionCalls, all_pages
+from aca_node_interpreter.rest.untrusted_json import loads
+from aca_node_interpreter.sessions.output import text_of
 from tests.machine import PEAK_MEMORY
 
 DEEP = {
@@ -28,7 +28,7 @@ DEEP = {
 # Reads 64 MB and tells how many more megabytes that took.
 MEASURED = f"""{PEAK_MEMORY}
 import sys
-from aca_node_interpreter.untrusted_json import loads
+from aca_node_interpreter.rest.untrusted_json import loads
 content = eval(sys.argv[1])
 before = peak()
 try:

@@ -18,9 +18,9 @@ from aca_node_interpreter import prompts
 from aca_node_interpreter.artifacts import Artifact
 from aca_node_interpreter.errors import AcaNodeError, ConfigurationError
 from aca_node_interpreter.executor import NodeSessionsCodeExecutor, RunJavaScript
-from aca_node_interpreter.inputs import AllowedPaths
-from aca_node_interpreter.output import lines_about
-from aca_node_interpreter.runs import reason
+from aca_node_interpreter.sessions.inputs import AllowedPaths
+from aca_node_interpreter.sessions.output import lines_about
+from aca_node_interpreter.sessions.runs import reason
 
 from .cancelling import until_cancelled
 from .offers import DOWNLOAD, LIST, UPLOAD, DownloadFile, ListFiles, UploadFile, file_tools, offer

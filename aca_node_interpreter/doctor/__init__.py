@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from aca_node_interpreter.operations import CURRENT_API
+from aca_node_interpreter.rest.operations import CURRENT_API
 
 from .finding import Finding
 from .machine import examine_machine

@@ -67,8 +67,8 @@ def _sandboxes() -> Iterator[Finding]:
 
 
 def _pool() -> Iterator[Finding]:
-    from aca_node_interpreter.client import SessionPoolClient
     from aca_node_interpreter.local import LocalPool
+    from aca_node_interpreter.rest.client import SessionPoolClient
 
     started = time.perf_counter()
     try:

@@ -8,9 +8,9 @@ from collections.abc import Generator
 from dataclasses import dataclass, fields
 from typing import Any, TypeVar
 
-from aca_node_interpreter.client import SessionPoolClient
 from aca_node_interpreter.errors import AcaNodeError, ServiceUnreachableError
-from aca_node_interpreter.operations import Operation, Reply, SessionCalls
+from aca_node_interpreter.rest.client import SessionPoolClient
+from aca_node_interpreter.rest.operations import Operation, Reply, SessionCalls
 
 T = TypeVar("T")
 

@@ -12,9 +12,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timezone
 
-from aca_node_interpreter.client import SessionPoolClient
 from aca_node_interpreter.errors import AcaNodeError, ServiceError, ServiceUnreachableError
-from aca_node_interpreter.operations import CURRENT_API, LEGACY_API
+from aca_node_interpreter.rest.client import SessionPoolClient
+from aca_node_interpreter.rest.operations import CURRENT_API, LEGACY_API
 
 from . import probe
 from .claims import Claims

@@ -14,10 +14,10 @@ from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 from urllib.parse import urlsplit
 
-from aca_node_interpreter.auth import TokenSource, checked_token
-from aca_node_interpreter.client import TOKEN_VARIABLE, SessionPoolClient
-from aca_node_interpreter.endpoint import WHAT_TO_PASTE, Endpoint
 from aca_node_interpreter.errors import AcaNodeError, AuthenticationError, ConfigurationError, ServiceUnreachableError
+from aca_node_interpreter.rest.auth import TokenSource, checked_token
+from aca_node_interpreter.rest.client import TOKEN_VARIABLE, SessionPoolClient
+from aca_node_interpreter.rest.endpoint import WHAT_TO_PASTE, Endpoint
 
 from . import probe
 from .claims import Claims

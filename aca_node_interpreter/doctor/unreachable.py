@@ -5,9 +5,9 @@ from __future__ import annotations
 import socket
 import ssl
 
-from aca_node_interpreter.endpoint import Endpoint
 from aca_node_interpreter.errors import ServiceUnreachableError
-from aca_node_interpreter.unreached import WRONG_TIME, causes
+from aca_node_interpreter.rest.endpoint import Endpoint
+from aca_node_interpreter.rest.unreached import WRONG_TIME, causes
 
 from .finding import Finding
 from .fixes import Fixes

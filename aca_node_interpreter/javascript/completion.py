@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 from tree_sitter import Node
 
-from aca_node_interpreter.javascript.prepared import Edit
-from aca_node_interpreter.javascript.syntax import Source
+from .prepared import Edit
+from .syntax import Source
 
 _NOTHING = {"comment", "html_comment", "empty_statement", "hash_bang_line", "{", "}"}
 _LINE_END = re.compile("[\n\r\u2028\u2029]")

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from aca_node_interpreter.javascript import grammars
-from aca_node_interpreter.javascript.declarations import Declaration, names_in
-from aca_node_interpreter.javascript.prepared import Edit
-from aca_node_interpreter.javascript.syntax import Source
+from . import grammars
+from .declarations import Declaration, names_in
+from .prepared import Edit
+from .syntax import Source
 
 _ASSIGNED = """
 (assignment_expression left: (_) @target)

@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 from tree_sitter import Node
 
-from aca_node_interpreter.javascript.syntax import Source
-from aca_node_interpreter.javascript.units import IDENTIFIER_PART
+from .syntax import Source
+from .units import IDENTIFIER_PART
 
 COMMONJS = ("exports", "require", "module", "__filename", "__dirname")
 """What a CommonJS module has as parameters."""

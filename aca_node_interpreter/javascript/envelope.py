@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from typing import Any, Literal, TypeVar
 
-from aca_node_interpreter import untrusted_json
 from aca_node_interpreter.errors import MalformedResponseError
-from aca_node_interpreter.models import RemoteFile
+from aca_node_interpreter.rest import untrusted_json
+from aca_node_interpreter.rest.models import RemoteFile
 
 T = TypeVar("T")
 

@@ -10,9 +10,9 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from aca_node_interpreter.javascript import grammars
-from aca_node_interpreter.javascript.foreign import LANGUAGES, is_foreign
-from aca_node_interpreter.javascript.units import blank, from_units, to_units
+from . import grammars
+from .foreign import LANGUAGES, is_foreign
+from .units import blank, from_units, to_units
 
 JAVASCRIPT = frozenset(
     ("javascript", "js", "node", "nodejs", "node-js", "mjs", "cjs", "jsx", "es6", "es", "ecmascript", "esm")

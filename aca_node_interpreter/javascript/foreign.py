@@ -8,8 +8,8 @@ from __future__ import annotations
 import json
 import re
 
-from aca_node_interpreter.javascript import grammars
-from aca_node_interpreter.javascript.prepared import Refusal
+from . import grammars
+from .prepared import Refusal
 
 LANGUAGES = {
     **dict.fromkeys(("python", "py", "python3", "ipython", "pycon"), "Python"),

@@ -8,7 +8,7 @@ import tree_sitter_javascript
 import tree_sitter_typescript
 from tree_sitter import Language, Node, Parser, Query, QueryCursor, Tree
 
-from aca_node_interpreter.javascript.units import to_units
+from .units import to_units
 
 
 @functools.cache

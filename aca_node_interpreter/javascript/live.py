@@ -11,10 +11,10 @@ from dataclasses import replace
 
 from tree_sitter import Node
 
-from aca_node_interpreter.javascript.bindings import binds
-from aca_node_interpreter.javascript.declarations import FUNCTIONS
-from aca_node_interpreter.javascript.prepared import Edit, Import
-from aca_node_interpreter.javascript.syntax import Source
+from .bindings import binds
+from .declarations import FUNCTIONS
+from .prepared import Edit, Import
+from .syntax import Source
 
 _FILES = ("./", "../", "/", "file:", "#")
 _BLOCKS = {"statement_block", "switch_body", "for_statement", "for_in_statement", "catch_clause", "program"}

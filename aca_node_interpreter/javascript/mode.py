@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from aca_node_interpreter.javascript.bindings import binds
-from aca_node_interpreter.javascript.declarations import COMMONJS, Found
-from aca_node_interpreter.javascript.syntax import Source
-from aca_node_interpreter.javascript.units import IDENTIFIER_PART
+from .bindings import binds
+from .declarations import COMMONJS, Found
+from .syntax import Source
+from .units import IDENTIFIER_PART
 
 # Node.js's globals: to assign to them is no mistake in a module.
 _GLOBALS = frozenset(

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 
 from tree_sitter import Node
 
-from aca_node_interpreter.javascript.declarations import Found
-from aca_node_interpreter.javascript.prepared import Edit, Import
-from aca_node_interpreter.javascript.syntax import Source
-from aca_node_interpreter.javascript.units import blank, unescaped
+from .declarations import Found
+from .prepared import Edit, Import
+from .syntax import Source
+from .units import blank, unescaped
 
 META = "$importMeta"
 """What stands for `import.meta`, and is as long."""

@@ -17,9 +17,9 @@ from string import ascii_letters, ascii_lowercase, ascii_uppercase, digits
 
 from tree_sitter import Node
 
-from aca_node_interpreter.javascript import grammars
-from aca_node_interpreter.javascript.bindings import binds
-from aca_node_interpreter.javascript.declarations import FUNCTIONS
+from . import grammars
+from .bindings import binds
+from .declarations import FUNCTIONS
 
 # In the order in which they are evaluated.
 _FILES = (

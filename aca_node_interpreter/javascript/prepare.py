@@ -6,18 +6,18 @@ from collections.abc import Container, Iterator, Mapping
 from dataclasses import replace
 from operator import itemgetter
 
-from aca_node_interpreter.javascript.completion import returned
-from aca_node_interpreter.javascript.constants import relaxed
-from aca_node_interpreter.javascript.declarations import COMMONJS, Found, find_declarations, hoisted_functions
-from aca_node_interpreter.javascript.fences import TYPESCRIPT, code_of
-from aca_node_interpreter.javascript.foreign import refusal_of
-from aca_node_interpreter.javascript.live import live_bindings
-from aca_node_interpreter.javascript.mode import Mode, mode_of
-from aca_node_interpreter.javascript.modules import imported, meta_edits, module_edits
-from aca_node_interpreter.javascript.prepared import Edit, Prepared, Refusal
-from aca_node_interpreter.javascript.syntax import Source
-from aca_node_interpreter.javascript.typescript import erase
-from aca_node_interpreter.javascript.units import blank
+from .completion import returned
+from .constants import relaxed
+from .declarations import COMMONJS, Found, find_declarations, hoisted_functions
+from .fences import TYPESCRIPT, code_of
+from .foreign import refusal_of
+from .live import live_bindings
+from .mode import Mode, mode_of
+from .modules import imported, meta_edits, module_edits
+from .prepared import Edit, Prepared, Refusal
+from .syntax import Source
+from .typescript import erase
+from .units import blank
 
 LONG = 10_000
 """Characters of code that take longer to prepare than a change of thread."""

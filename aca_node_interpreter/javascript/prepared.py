@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 if TYPE_CHECKING:
-    from aca_node_interpreter.javascript.syntax import Source
+    from .syntax import Source
 
 
 class Edit(NamedTuple):

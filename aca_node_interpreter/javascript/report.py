@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from difflib import get_close_matches
 
-from aca_node_interpreter.javascript.envelope import CodeError
+from .envelope import CodeError
 
 _STACK_LINES = 6
 _MESSAGE_CHARS = 1_500

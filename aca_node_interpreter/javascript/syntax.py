@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 from tree_sitter import Node, Parser, Tree
 
-from aca_node_interpreter.javascript import grammars
-from aca_node_interpreter.javascript.bindings import binds
-from aca_node_interpreter.javascript.units import IDENTIFIER_PART, blank, from_units, to_units, unescaped
+from . import grammars
+from .bindings import binds
+from .units import IDENTIFIER_PART, blank, from_units, to_units, unescaped
 
 # What Node.js or V8 skip at the start of a text, but not in the middle of a function: `#!…` and `-->…`.
 _FIRST_LINE = re.compile(r"[\s\ufeff]*(#!|-->)[^\n\r\u2028\u2029]*")

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 
 from tree_sitter import Node, Tree
 
-from aca_node_interpreter.javascript import grammars, typescript_tree
-from aca_node_interpreter.javascript.prepared import Refusal
-from aca_node_interpreter.javascript.units import blank, from_units, has_line_end, line_of, to_units
+from . import grammars, typescript_tree
+from .prepared import Refusal
+from .units import blank, from_units, has_line_end, line_of, to_units
 
 
 def erase(code: str, *, hinted: bool = False) -> str | Refusal | None:

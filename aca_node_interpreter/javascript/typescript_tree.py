@@ -11,8 +11,8 @@ from collections.abc import Callable
 
 from tree_sitter import Node, Tree
 
-from aca_node_interpreter.javascript import grammars
-from aca_node_interpreter.javascript.units import blank, has_line_end
+from . import grammars
+from .units import blank, has_line_end
 
 
 def parse(units: str) -> Tree:

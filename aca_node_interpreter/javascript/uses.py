@@ -11,12 +11,12 @@ from typing import NamedTuple
 
 from tree_sitter import Node
 
-from aca_node_interpreter.javascript import grammars
-from aca_node_interpreter.javascript.bindings import binds
-from aca_node_interpreter.javascript.declarations import FUNCTIONS
-from aca_node_interpreter.javascript.modules import string_at
-from aca_node_interpreter.javascript.syntax import Source
-from aca_node_interpreter.javascript.units import from_units, unescaped
+from . import grammars
+from .bindings import binds
+from .declarations import FUNCTIONS
+from .modules import string_at
+from .syntax import Source
+from .units import from_units, unescaped
 
 BUILTINS = frozenset(
     str.split(

@@ -15,9 +15,9 @@ from hashlib import sha256
 from typing import Any
 
 from aca_node_interpreter.errors import AcaNodeError, ServiceUnreachableError
-from aca_node_interpreter.flow import Flow
-from aca_node_interpreter.runs import Run
-from aca_node_interpreter.session import Session
+from aca_node_interpreter.rest.flow import Flow
+from aca_node_interpreter.sessions.runs import Run
+from aca_node_interpreter.sessions.session import Session
 
 # Calls that are remembered; each with what the model read.
 _REMEMBERED = 500

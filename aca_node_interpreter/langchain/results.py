@@ -16,8 +16,8 @@ from langchain_core.messages.content import ImageContentBlock, TextContentBlock,
 from typing_extensions import TypedDict
 
 from aca_node_interpreter.artifacts import Artifact
-from aca_node_interpreter.models import Execution
-from aca_node_interpreter.runs import Run
+from aca_node_interpreter.rest.models import Execution
+from aca_node_interpreter.sessions.runs import Run
 
 # Not in quotes: LangChain resolves the annotations of a tool's methods, in the tool's module.
 Content: TypeAlias = str | list[TextContentBlock | ImageContentBlock]

@@ -17,10 +17,10 @@ from pydantic import BaseModel, Field, PrivateAttr
 from aca_node_interpreter.artifacts import Artifact
 from aca_node_interpreter.errors import AcaNodeError
 from aca_node_interpreter.executor import NodeSessionsCodeExecutor
-from aca_node_interpreter.flow import Compute, Flow
-from aca_node_interpreter.inputs import AllowedPaths
-from aca_node_interpreter.runs import reason
-from aca_node_interpreter.session import Session
+from aca_node_interpreter.rest.flow import Compute, Flow
+from aca_node_interpreter.sessions.inputs import AllowedPaths
+from aca_node_interpreter.sessions.runs import reason
+from aca_node_interpreter.sessions.session import Session
 
 from .call_order import Runtime, with_runtime
 from .results import Content, FilesArtifact, content_of, saved_file

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from aca_node_interpreter.local.behaviour import Behaviour
-    from aca_node_interpreter.local.isolation.limits import Limits
-    from aca_node_interpreter.local.server import LocalPool
+    from .behaviour import Behaviour
+    from .isolation.limits import Limits
+    from .server import LocalPool
 
 __all__ = ["Behaviour", "Limits", "LocalPool"]
 

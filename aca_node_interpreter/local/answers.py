@@ -10,9 +10,9 @@ from typing import Any, BinaryIO
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from aca_node_interpreter.local.api_errors import ApiError, PoolFullError
-from aca_node_interpreter.local.files import chunks
-from aca_node_interpreter.local.results import Result
+from .api_errors import ApiError, PoolFullError
+from .files import chunks
+from .results import Result
 
 JSON = "application/json; charset=utf-8"
 

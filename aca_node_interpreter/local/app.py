@@ -13,14 +13,14 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from aca_node_interpreter.local import inspector
-from aca_node_interpreter.local.answers import error_response
-from aca_node_interpreter.local.api_errors import ApiError, UnauthorizedError, invalid, no_such_call, unknown_version
-from aca_node_interpreter.local.calls import Call
-from aca_node_interpreter.local.kernel import KernelStartError
-from aca_node_interpreter.local.planned_faults import PlannedFaults
-from aca_node_interpreter.local.pool import SessionPool
-from aca_node_interpreter.local.routing import CURRENT_ONLY, CURRENT_VERSIONS, LEGACY_VERSIONS, Match, match
+from . import inspector
+from .answers import error_response
+from .api_errors import ApiError, UnauthorizedError, invalid, no_such_call, unknown_version
+from .calls import Call
+from .kernel import KernelStartError
+from .planned_faults import PlannedFaults
+from .pool import SessionPool
+from .routing import CURRENT_ONLY, CURRENT_VERSIONS, LEGACY_VERSIONS, Match, match
 
 _LOOPBACK = re.compile(r"(?:localhost|[\w.-]+\.localhost|127(?:\.\d{1,3}){3}|\[::1\])(?::\d+)?", re.IGNORECASE)
 
@@ -78,7 +78,7 @@ class PoolApp:
     async def _perform_with_faults(
         self, request: Request, call: Call, found: Match, version: str, perform: Callable[[], Awaitable[Response]]
     ) -> Response:
-        from aca_node_interpreter.local.exchange import Exchange
+        from .exchange import Exchange
 
         exchange = Exchange(call, found, version, request, self._pool, lambda: _worded(perform()), self._stopping)
         return await self._faults.meet(exchange)

@@ -14,7 +14,7 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 from starlette.types import Message
 
-from aca_node_interpreter.local.api_errors import invalid, too_large
+from .api_errors import invalid, too_large
 
 MAX_UPLOAD_BYTES = 128 * 1024 * 1024
 MAX_JSON_BYTES = 64 * 1024 * 1024

@@ -13,18 +13,18 @@ from urllib.parse import quote, urlencode
 from starlette.requests import Request
 from starlette.responses import Response
 
-from aca_node_interpreter.local import file_names, inspector, shapes
-from aca_node_interpreter.local.answers import JSON, Download, Timing, encode_list, json_response
-from aca_node_interpreter.local.api_errors import ApiError, invalid, no_session
-from aca_node_interpreter.local.bodies import read_body, read_upload, received, stage
-from aca_node_interpreter.local.execute_request import ExecuteRequest, read_execute_request
-from aca_node_interpreter.local.executions import Execution
-from aca_node_interpreter.local.files import FileEntry
-from aca_node_interpreter.local.kernel import KernelStartError
-from aca_node_interpreter.local.pool import SessionPool
-from aca_node_interpreter.local.results import Result, word_outcome
-from aca_node_interpreter.local.routing import LEGACY_VERSIONS, NEWEST, Match
-from aca_node_interpreter.local.session import Session
+from . import file_names, inspector, shapes
+from .answers import JSON, Download, Timing, encode_list, json_response
+from .api_errors import ApiError, invalid, no_session
+from .bodies import read_body, read_upload, received, stage
+from .execute_request import ExecuteRequest, read_execute_request
+from .executions import Execution
+from .files import FileEntry
+from .kernel import KernelStartError
+from .pool import SessionPool
+from .results import Result, word_outcome
+from .routing import LEGACY_VERSIONS, NEWEST, Match
+from .session import Session
 
 _SESSIONS_PER_PAGE = 300
 # What a header can carry back.

@@ -17,8 +17,8 @@ import socket
 import struct
 from collections.abc import Callable, Coroutine, Sequence
 
-from aca_node_interpreter.local.egress_names import Resolver, answer, usable
-from aca_node_interpreter.local.egress_policy import Address, Policy, read_address
+from .egress_names import Resolver, answer, usable
+from .egress_policy import Address, Policy, read_address
 
 MAX_CONNECTIONS = 128
 """At once, for a session; more wait until one ends."""

@@ -20,7 +20,7 @@ import dns.rdataclass
 import dns.rdatatype
 import dns.rrset
 
-from aca_node_interpreter.local.egress_policy import Address, read_address
+from .egress_policy import Address, read_address
 
 TTL_SECONDS = 10
 # What fits into the 512 bytes that every client takes, with the longest name.

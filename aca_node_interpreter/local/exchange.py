@@ -13,19 +13,19 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, Response, StreamingResponse
 from starlette.types import Message, Receive, Scope, Send
 
-from aca_node_interpreter.local.answers import Download, error_response, json_response
-from aca_node_interpreter.local.api_errors import (
+from .answers import Download, error_response, json_response
+from .api_errors import (
     ApiError,
     PoolFullError,
     UnauthorizedError,
     no_such_call,
     unknown_version,
 )
-from aca_node_interpreter.local.calls import Call
-from aca_node_interpreter.local.faults import CallName, Perform, Spared
-from aca_node_interpreter.local.pool import SessionPool
-from aca_node_interpreter.local.routing import CURRENT_ONLY, CURRENT_VERSIONS, LEGACY_VERSIONS, Match
-from aca_node_interpreter.local.session import Session
+from .calls import Call
+from .faults import CallName, Perform, Spared
+from .pool import SessionPool
+from .routing import CURRENT_ONLY, CURRENT_VERSIONS, LEGACY_VERSIONS, Match
+from .session import Session
 
 _ALLOCATING = frozenset({"execute", "upload", "download", "list_files", "get_file", "delete_file"})
 

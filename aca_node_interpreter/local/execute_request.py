@@ -8,7 +8,7 @@ import json
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from aca_node_interpreter.local.api_errors import ApiError, MalformedJsonError, invalid
+from .api_errors import ApiError, MalformedJsonError, invalid
 
 DEFAULT_SECONDS = 60
 MAX_SECONDS = 220

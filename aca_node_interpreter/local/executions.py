@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from aca_node_interpreter.local.results import Result
+from .results import Result
 
 MAX_EXECUTIONS = 100
 MAX_CHARACTERS = 64 * 1024 * 1024

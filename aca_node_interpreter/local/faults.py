@@ -1,6 +1,6 @@
 """The faults that a pool can have on purpose, for tests of what uses it: what goes wrong, and which calls meet it.
 
-    from aca_node_interpreter.local import LocalPool, faults
+    from . import faults, LocalPool
 
     with LocalPool(faults=[faults.CutStreams()]) as pool:
         pool.faults.add(faults.Reset("after", on="execute", times=1))
@@ -21,7 +21,7 @@ from aca_node_interpreter.errors import ConfigurationError
 if TYPE_CHECKING:
     from starlette.responses import Response
 
-    from aca_node_interpreter.local.exchange import Exchange
+    from .exchange import Exchange
 
 CallName = Literal[
     "execute",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from aca_node_interpreter.local.api_errors import ApiError, invalid
+from .api_errors import ApiError, invalid
 
 DATA = "/mnt/data"
 

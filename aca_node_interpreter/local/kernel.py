@@ -13,8 +13,8 @@ import time
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from aca_node_interpreter.local import frames
-from aca_node_interpreter.local.launching import Launch, Launcher, LaunchError, Process
+from . import frames
+from .launching import Launch, Launcher, LaunchError, Process
 
 MAX_OUTPUT_BYTES = 64 * 1024 * 1024
 """What is kept of each output stream of a run; the rest is dropped."""

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import aca_node_interpreter
-from aca_node_interpreter.local.isolation import launcher as protocol
+
+from .isolation import launcher as protocol
 
 _MAIN = (
     "import sys; sys.path.append(sys.argv[1]); from aca_node_interpreter.local.isolation.launcher import main; "

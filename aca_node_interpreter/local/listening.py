@@ -9,7 +9,8 @@ import stat
 from pathlib import Path
 
 from aca_node_interpreter.errors import LocalPoolError
-from aca_node_interpreter.local.directories import locked
+
+from .directories import locked
 
 _MAX_PATH_BYTES = 107
 _QUEUE = 128

@@ -9,12 +9,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from aca_node_interpreter.errors import ConfigurationError
-from aca_node_interpreter.local.faults import CallName, Fault, Spared
+
+from .faults import CallName, Fault, Spared
 
 if TYPE_CHECKING:
     from starlette.responses import Response
 
-    from aca_node_interpreter.local.exchange import Exchange
+    from .exchange import Exchange
 
 
 @dataclass(frozen=True)

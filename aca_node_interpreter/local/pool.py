@@ -11,16 +11,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from aca_node_interpreter.local.api_errors import PoolFullError
-from aca_node_interpreter.local.behaviour import Behaviour
-from aca_node_interpreter.local.egress import Relay
-from aca_node_interpreter.local.isolation import cgroups
-from aca_node_interpreter.local.isolation.host import Egress, Host
-from aca_node_interpreter.local.isolation.levels import Level
-from aca_node_interpreter.local.kernel import Kernel, KernelStartError
-from aca_node_interpreter.local.launching import Launcher
-from aca_node_interpreter.local.session import Session
-from aca_node_interpreter.local.watchdog import Watchdog
+from .api_errors import PoolFullError
+from .behaviour import Behaviour
+from .egress import Relay
+from .isolation import cgroups
+from .isolation.host import Egress, Host
+from .isolation.levels import Level
+from .kernel import Kernel, KernelStartError
+from .launching import Launcher
+from .session import Session
+from .watchdog import Watchdog
 
 # A new process is started a little after the reply: at once, it would compete with it for the processor.
 _REFILL_SECONDS = 0.05

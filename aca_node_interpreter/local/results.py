@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from aca_node_interpreter.local.behaviour import ValueEncoding
-from aca_node_interpreter.local.kernel import Outcome
+from .behaviour import ValueEncoding
+from .kernel import Outcome
 
 TIMED_OUT = "Request timed out waiting for code execution to complete"
 ABORTED = "Execution aborted"

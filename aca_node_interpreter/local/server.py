@@ -18,28 +18,29 @@ from typing import TYPE_CHECKING, Literal
 from urllib.parse import quote
 
 from aca_node_interpreter.errors import LocalPoolError
-from aca_node_interpreter.local.behaviour import Behaviour
-from aca_node_interpreter.local.directories import make_pool_directory
-from aca_node_interpreter.local.egress_policy import WEB_PORTS, Allowed, Policy
-from aca_node_interpreter.local.faults import Fault
-from aca_node_interpreter.local.host_network import npmrc_files, read_host_network
-from aca_node_interpreter.local.isolation.host import Egress, Host
-from aca_node_interpreter.local.isolation.levels import Isolation, Level, choose, wanted_levels
-from aca_node_interpreter.local.isolation.limits import Limits
-from aca_node_interpreter.local.kernel import Kernel
-from aca_node_interpreter.local.launching import Launcher
-from aca_node_interpreter.local.listening import listen_at, listen_on
-from aca_node_interpreter.local.node import INSTALL_HINT, find_node
-from aca_node_interpreter.local.planned_faults import PlannedFaults
-from aca_node_interpreter.local.session import make_directories
 from aca_node_interpreter.secrecy import StaysHere
+
+from .behaviour import Behaviour
+from .directories import make_pool_directory
+from .egress_policy import WEB_PORTS, Allowed, Policy
+from .faults import Fault
+from .host_network import npmrc_files, read_host_network
+from .isolation.host import Egress, Host
+from .isolation.levels import Isolation, Level, choose, wanted_levels
+from .isolation.limits import Limits
+from .kernel import Kernel
+from .launching import Launcher
+from .listening import listen_at, listen_on
+from .node import INSTALL_HINT, find_node
+from .planned_faults import PlannedFaults
+from .session import make_directories
 
 if TYPE_CHECKING:
     from socket import socket as Socket  # noqa: N812
 
     from typing_extensions import Self
 
-    from aca_node_interpreter.local.pool import SessionPool
+    from .pool import SessionPool
 
 _STOP_SECONDS = 30.0
 _GRACE_SECONDS = 0.5
@@ -266,8 +267,8 @@ class LocalPool(StaysHere):
     ) -> None:
         import uvicorn
 
-        from aca_node_interpreter.local.app import PoolApp
-        from aca_node_interpreter.local.http_protocol import BoundedProtocol
+        from .app import PoolApp
+        from .http_protocol import BoundedProtocol
 
         running.attach(asyncio.get_running_loop())
         running.level = await self._choose_level(running, directory / "probe")
@@ -302,7 +303,7 @@ class LocalPool(StaysHere):
         await serving
 
     def _make_sessions(self, running: _Running, directory: Path) -> SessionPool:
-        from aca_node_interpreter.local.pool import SessionPool
+        from .pool import SessionPool
 
         return SessionPool(
             running.level,

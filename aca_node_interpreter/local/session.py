@@ -10,11 +10,11 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from aca_node_interpreter.local.directories import remove_tree
-from aca_node_interpreter.local.executions import Executions
-from aca_node_interpreter.local.files import DataDirectory
-from aca_node_interpreter.local.kernel import Kernel, KernelStartError, Outcome
-from aca_node_interpreter.local.launching import Process
+from .directories import remove_tree
+from .executions import Executions
+from .files import DataDirectory
+from .kernel import Kernel, KernelStartError, Outcome
+from .launching import Process
 
 _WARM_SECONDS = 10.0
 

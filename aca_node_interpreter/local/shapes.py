@@ -6,8 +6,8 @@ import mimetypes
 import time
 from typing import Any
 
-from aca_node_interpreter.local.files import FileEntry
-from aca_node_interpreter.local.results import Result
+from .files import FileEntry
+from .results import Result
 
 # Without the machine's own tables, so that every machine answers alike.
 _MEDIA_TYPES = mimetypes.MimeTypes()

@@ -11,10 +11,10 @@ import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from aca_node_interpreter.local.isolation import usage
-from aca_node_interpreter.local.isolation.limits import Limits
-from aca_node_interpreter.local.kernel import OUT_OF_MEMORY
-from aca_node_interpreter.local.session import Session
+from .isolation import usage
+from .isolation.limits import Limits
+from .kernel import OUT_OF_MEMORY
+from .session import Session
 
 _TICK_SECONDS = 0.2
 # Some file systems tell late or never how much room is left.

@@ -6,9 +6,9 @@ what came of it before it goes on.
 
 from __future__ import annotations
 
-from aca_node_interpreter.testing.model import ScriptedModel
-from aca_node_interpreter.testing.request import Message, ModelRequest
-from aca_node_interpreter.testing.script import Call, Expected, Fail, Playable, Replies, Reply, Say, Turn
+from .model import ScriptedModel
+from .request import Message, ModelRequest
+from .script import Call, Expected, Fail, Playable, Replies, Reply, Say, Turn
 
 __all__ = [
     "Call",

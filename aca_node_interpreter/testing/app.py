@@ -16,11 +16,11 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from aca_node_interpreter.testing.chat import ChatApi
-from aca_node_interpreter.testing.player import Answer, Player
-from aca_node_interpreter.testing.request import Message, ModelRequest, RefusedError, objects
-from aca_node_interpreter.testing.responses import ResponsesApi
-from aca_node_interpreter.testing.script import Fail
+from .chat import ChatApi
+from .player import Answer, Player
+from .request import Message, ModelRequest, RefusedError, objects
+from .responses import ResponsesApi
+from .script import Fail
 
 _SECRET_HEADERS = ("authorization", "api-key")
 _MODELS_CREATED = 1_700_000_000

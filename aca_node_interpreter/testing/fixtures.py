@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from aca_node_interpreter import LocalPool, NodeSessionsCodeExecutor
-from aca_node_interpreter.testing.model import ScriptedModel
+
+from .model import ScriptedModel
 
 
 @pytest.fixture(scope="session")

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 from aca_node_interpreter.errors import ConfigurationError
 from aca_node_interpreter.local.listening import listen_on
 from aca_node_interpreter.local.node import INSTALL_HINT
-from aca_node_interpreter.testing.player import Player
-from aca_node_interpreter.testing.script import Playable
+
+from .player import Player
+from .script import Playable
 
 if TYPE_CHECKING:
     import socket
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     import uvicorn
     from typing_extensions import Self
 
-    from aca_node_interpreter.testing.request import ModelRequest
+    from .request import ModelRequest
 
 _GRACE_SECONDS = 1
 
@@ -87,7 +88,7 @@ class ScriptedModel:
         """Start to serve."""
         import uvicorn
 
-        from aca_node_interpreter.testing.app import ModelApp
+        from .app import ModelApp
 
         config = uvicorn.Config(
             ModelApp(self._player, name=self.name, api_key=self.api_key),

@@ -12,8 +12,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from aca_node_interpreter.errors import ConfigurationError, ScriptError
-from aca_node_interpreter.testing.request import ModelRequest, RefusedError
-from aca_node_interpreter.testing.script import Call, Fail, Playable, Say, Turn, as_turn, raised, shortened
+
+from .request import ModelRequest, RefusedError
+from .script import Call, Fail, Playable, Say, Turn, as_turn, raised, shortened
 
 _CHARS_PER_TOKEN = 4
 

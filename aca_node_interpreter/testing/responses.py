@@ -6,9 +6,9 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from aca_node_interpreter.testing.player import Answer
-from aca_node_interpreter.testing.request import Message, RefusedError, objects, role_of, text_of
-from aca_node_interpreter.testing.streaming import pieces
+from .player import Answer
+from .request import Message, RefusedError, objects, role_of, text_of
+from .streaming import pieces
 
 _ROLES = ("system", "developer", "user", "assistant")
 

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from aca_node_interpreter.errors import ConfigurationError
-from aca_node_interpreter.testing.request import ModelRequest
+
+from .request import ModelRequest
 
 _SHOWN_CHARS = 1000
 

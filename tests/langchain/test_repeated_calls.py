@@ -19,12 +19,13 @@ from langgraph.prebuilt import ToolNode
 from langgraph.types import Command, RetryPolicy, interrupt
 from pydantic import SecretStr
 
-from aca_node_interpreter import LocalPool, NodeSessionsCodeExecutor, managed
+from aca_node_interpreter import LocalPool, NodeSessionsCodeExecutor
 from aca_node_interpreter.errors import AcaNodeError, MalformedResponseError, PoolFullError, ServiceUnreachableError
-from aca_node_interpreter.flow import Flow
 from aca_node_interpreter.langchain.repeated_calls import RepeatedCalls, key_of, made_by
-from aca_node_interpreter.models import Execution, Status
-from aca_node_interpreter.runs import Run
+from aca_node_interpreter.rest.flow import Flow
+from aca_node_interpreter.rest.models import Execution, Status
+from aca_node_interpreter.sessions import managed
+from aca_node_interpreter.sessions.runs import Run
 from aca_node_interpreter.testing import Call, Say, ScriptedModel
 from tests.http_server import Response, serve
 

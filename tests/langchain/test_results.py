@@ -17,8 +17,8 @@ from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
 from aca_node_interpreter import LocalPool, NodeSessionsCodeExecutor
 from aca_node_interpreter.langchain.results import artifact_of, slim
-from aca_node_interpreter.models import Execution, Status
-from aca_node_interpreter.runs import Run
+from aca_node_interpreter.rest.models import Execution, Status
+from aca_node_interpreter.sessions.runs import Run
 from aca_node_interpreter.testing import Call, Say, ScriptedModel
 from tests.testing.test_frameworks import langchain_model
 

@@ -25,7 +25,7 @@ from pydantic import SecretStr
 
 from aca_node_interpreter import LocalPool, NodeSessionsCodeExecutor
 from aca_node_interpreter.langchain import NodeSessionsToolkit
-from aca_node_interpreter.session import Session
+from aca_node_interpreter.sessions.session import Session
 from aca_node_interpreter.testing import Call, Say, ScriptedModel, Turn
 from tests.http_server import Response, serve
 from tests.langchain.test_results import PNG

@@ -11,9 +11,10 @@ import os
 import shutil
 from pathlib import Path
 
-from aca_node_interpreter.local.isolation import seccomp
-from aca_node_interpreter.local.isolation.host import KERNEL, Egress, Host
 from aca_node_interpreter.local.launching import Launch
+
+from . import seccomp
+from .host import KERNEL, Egress, Host
 
 DATA = "/mnt/data"
 

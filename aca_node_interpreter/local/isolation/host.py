@@ -11,9 +11,10 @@ from typing import Literal
 
 from aca_node_interpreter.local.egress_policy import Policy
 from aca_node_interpreter.local.host_network import HostNetwork
-from aca_node_interpreter.local.isolation.launcher import REPLY_FD, REQUEST_FD
-from aca_node_interpreter.local.isolation.limits import Limits
 from aca_node_interpreter.local.node import Node
+
+from .launcher import REPLY_FD, REQUEST_FD
+from .limits import Limits
 
 KERNEL = Path(__file__).parents[1] / "kernel.js"
 

@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from aca_node_interpreter.errors import LocalPoolError
-from aca_node_interpreter.local.isolation import landlock
-from aca_node_interpreter.local.isolation.bubblewrap import Bubblewrap, find_programs
-from aca_node_interpreter.local.isolation.host import Egress, Host
-from aca_node_interpreter.local.isolation.unmounted import Unmounted
 from aca_node_interpreter.local.kernel import KernelStartError
 from aca_node_interpreter.local.launching import Launch
 from aca_node_interpreter.local.node import INSTALL_HINT
+
+from . import landlock
+from .bubblewrap import Bubblewrap, find_programs
+from .host import Egress, Host
+from .unmounted import Unmounted
 
 Isolation = Literal["bubblewrap", "landlock", "sandbox-exec", "none"]
 LEVELS: tuple[Isolation, ...] = ("bubblewrap", "landlock", "none")

@@ -14,7 +14,7 @@ import ctypes
 import os
 import struct
 
-from aca_node_interpreter.local.isolation.system_calls import (
+from .system_calls import (
     CONDITIONAL_REFUSALS,
     ENOSYS,
     FIRST_UNKNOWN,
@@ -29,7 +29,7 @@ from aca_node_interpreter.local.isolation.system_calls import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from aca_node_interpreter.local.isolation.system_calls import Argument
+    from .system_calls import Argument
 
 _KILL_PROCESS, _ERRNO, _ALLOW = 0x80000000, 0x00050000, 0x7FFF0000
 _LOAD, _AND, _RETURN = 0x20, 0x54, 0x06

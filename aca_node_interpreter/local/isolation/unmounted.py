@@ -10,9 +10,10 @@ import os
 from pathlib import Path
 from typing import Literal
 
-from aca_node_interpreter.local.isolation import landlock, seatbelt, seccomp
-from aca_node_interpreter.local.isolation.host import KERNEL, Egress, Host
 from aca_node_interpreter.local.launching import Launch
+
+from . import landlock, seatbelt, seccomp
+from .host import KERNEL, Egress, Host
 
 _DATA_SHIM = KERNEL.with_name("data_directory.js")
 

@@ -1,0 +1,342 @@
+"""What runs code for every face: its conversations' sessions, their pool, and the directory of artifacts.
+
+It knows no agent framework. Its sync and async methods may be mixed, from several threads and event loops.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import threading
+import weakref
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import (
+    AbstractAsyncContextManager,
+    AbstractContextManager,
+    asynccontextmanager,
+    contextmanager,
+    nullcontext,
+)
+from functools import partial
+from pathlib import Path
+from tempfile import mkdtemp
+from threading import Thread
+from typing import Any, TypeVar
+
+from aca_node_interpreter import telemetry
+from aca_node_interpreter.artifacts import Artifact, ArtifactDirectory
+from aca_node_interpreter.errors import ServiceUnreachableError
+from aca_node_interpreter.rest.async_client import AsyncSessionPoolClient
+from aca_node_interpreter.rest.client import SessionPoolClient
+from aca_node_interpreter.rest.endpoint import checked_identifier
+from aca_node_interpreter.rest.flow import Flow
+from aca_node_interpreter.rest.patience import Deadline, Patience
+from aca_node_interpreter.sessions.runs import Run
+from aca_node_interpreter.sessions.session import Session
+
+from .admission import admitted, give_back, readmitted
+from .connection import Connection
+from .conversations import OWN, Conversation, Conversations, Key
+from .review import Submission
+from .settings import Settings
+
+T = TypeVar("T")
+
+# Artifacts that are remembered, the newest.
+_REMEMBERED_ARTIFACTS = 1_000
+
+
+class SessionRunner:
+    """Runs code in sessions, one for each conversation.
+
+    It opens itself on first use and can be used again, with new sessions, after closing. A conversation is named by its
+    key; without one, it is the runner's own.
+
+    Args:
+        settings: where and how.
+        session_id: an existing session for the runner's own conversation, which closing leaves alive. Without it all
+            sessions are new, and closing ends them.
+    """
+
+    def __init__(self, settings: Settings, session_id: str | None = None) -> None:
+        if session_id is not None:
+            checked_identifier(session_id)
+        self._settings = settings
+        self._conversations = Conversations(settings, session_id)
+        self._resumed_id = session_id
+        self._connection: Connection | None = None
+        self._artifacts: ArtifactDirectory | None = None
+        self._saved: deque[Artifact] = deque(maxlen=_REMEMBERED_ARTIFACTS)
+        # An object that nobody closed still leaves no process and no directory behind.
+        self._release: weakref.finalize[..., Any] | None = None
+        self._remove_directory: weakref.finalize[..., Any] | None = None
+        self._state = threading.Lock()
+        self._closings = 0
+
+    @property
+    def artifacts_path(self) -> Path:
+        """The directory that artifacts are saved in; it is made when first asked for."""
+        return self._directory().path
+
+    @property
+    def artifacts(self) -> list[Artifact]:
+        """What the own conversation's runs and downloads saved and is still there, the oldest first."""
+        with self._state:
+            return list(self._saved)
+
+    def perform(
+        self,
+        flow_of: Callable[[Session], Flow[T]],
+        conversation: Key = OWN,
+        *,
+        after: AbstractContextManager[object] | None = None,
+        submission: Submission | None = None,
+    ) -> T:
+        """Do something in a conversation's session, in its turn.
+
+        Args:
+            flow_of: returns what is to be done, as a flow of the session.
+            conversation: its key.
+            after: waits, when it is entered, for others to go first; it is left when all is done.
+            submission: the text that is to run, to be reviewed before the turn is taken.
+        """
+        closings = self._closings
+        with (
+            after or nullcontext(),
+            self._reviewed(submission, conversation),
+            # From here, since nobody knows how long a person thinks.
+            telemetry.entering("allocate", self._in_turn(conversation, closings, self._deadline())) as (
+                client,
+                session,
+                patience,
+            ),
+        ):
+            return self._remembering(client.perform(flow_of(session), patience), conversation)
+
+    async def aperform(
+        self, flow_of: Callable[[Session], Flow[T]], conversation: Key = OWN, *, submission: Submission | None = None
+    ) -> T:
+        """Do what `perform` does, without holding up the event loop."""
+        closings = self._closings
+        async with (
+            self._reviewed_async(submission, conversation),
+            telemetry.entering_async("allocate", self._in_turn_async(conversation, closings, self._deadline())) as (
+                client,
+                session,
+                patience,
+            ),
+        ):
+            return self._remembering(await client.perform(flow_of(session), patience), conversation)
+
+    def run(
+        self,
+        code: str | Submission,
+        *,
+        timeout: float | None = None,
+        output_chars: int | None = None,
+        language: str = "",
+    ) -> Callable[[Session], Flow[Run]]:
+        """Return what runs code and brings back its files. Code that fails is a `Run` too; an error is the call's.
+
+        `timeout` (seconds) and `output_chars` (of text for a model) take the place of the settings; `language` is what
+        the code was said to be written in.
+        """
+        seconds = self._settings.timeout if timeout is None else timeout
+        return lambda session: session.run(
+            code if isinstance(code, str) else code.reviewed,
+            timeout=seconds,
+            saved_in=self._directory(),
+            output_chars=output_chars,
+            language=language,
+        )
+
+    def fetch(self, path: str) -> Callable[[Session], Flow[Artifact]]:
+        """Return what brings back a file of the session's `/mnt/data`."""
+        return lambda session: session.fetch(path, self._directory())
+
+    async def start(self) -> None:
+        """Open now what the first run would open."""
+        await self._aconnected()
+
+    def end(self, conversation: Key) -> None:
+        """End a conversation's session, once nobody runs code in it; the next run has a new one."""
+        closings = self._closings
+        talk = self._conversations.to_end(conversation)
+        if talk is not None:
+            with talk.turns.taken():
+                if self._ended(talk, closings):
+                    self._give_back([talk])
+
+    async def aend(self, conversation: Key) -> None:
+        """Do what `end` does, without holding up the event loop; whoever stops waiting for its turn ends nothing."""
+        closings = self._closings
+        talk = self._conversations.to_end(conversation)
+        if talk is not None:
+            async with talk.turns.taken_async():
+                if self._ended(talk, closings):
+                    # In a thread, which goes on when nobody waits any more.
+                    await asyncio.to_thread(self._give_back, [talk])
+
+    def close(self) -> None:
+        """End the sessions that are this object's own, close connections, stop the pool, remove temporary files.
+
+        A run that is under way ends with an error, and so do those that wait for their turn.
+        """
+        with self._state:
+            self._closings += 1
+            connection, self._connection, self._artifacts = self._connection, None, None
+            talks = self._conversations.all()
+            ended, self._conversations = self._conversations, Conversations(self._settings, self._resumed_id)
+            if self._remove_directory is not None:
+                self._saved.clear()
+            clean_ups = [each for each in (self._release, self._remove_directory) if each is not None]
+            self._release = self._remove_directory = None
+        ended.close()
+        try:
+            if connection is not None and connection.pool is None:
+                give_back(connection.client, [talk for talk in talks if not talk.is_shared])
+        finally:
+            for clean_up in clean_ups:
+                clean_up()
+
+    async def aclose(self) -> None:
+        """Do what `close` does, without holding up the event loop."""
+        if self._connection is not None:
+            await self._connection.leave_loop()
+        await asyncio.to_thread(self.close)
+
+    def _remembering(self, result: T, conversation: Key) -> T:
+        if conversation is OWN and isinstance(result, (Run, Artifact)):
+            with self._state:
+                self._saved.extend(result.artifacts if isinstance(result, Run) else [result])
+        return result
+
+    def _ended(self, talk: Conversation, closings: int) -> bool:
+        """Forget a conversation, and tell whether nobody did before."""
+        with self._state:
+            if talk.is_over or self._closings != closings:
+                return False
+            if talk.key is OWN:
+                self._resumed_id = None
+            self._conversations.end(talk)
+            return True
+
+    def _give_back(self, talks: Sequence[Conversation]) -> None:
+        if any(talk.session.was_used for talk in talks):
+            give_back(self._connected().client, talks)
+
+    def _connected(self) -> Connection:
+        with self._state:
+            if self._connection is None:
+                self._connection = Connection.open(self._settings)
+                self._release = weakref.finalize(self, _in_this_process(self._connection.release))
+            return self._connection
+
+    async def _aconnected(self) -> Connection:
+        connection = self._connection
+        return connection if connection is not None else await asyncio.to_thread(self._connected)
+
+    def _reviewed(self, submission: Submission | None, key: Key) -> AbstractContextManager[None]:
+        return nullcontext() if submission is None else submission.passed(self._conversations.of(key).texts)
+
+    def _reviewed_async(self, submission: Submission | None, key: Key) -> AbstractAsyncContextManager[None]:
+        return nullcontext() if submission is None else submission.passed_async(self._conversations.of(key).texts)
+
+    def _directory(self) -> ArtifactDirectory:
+        with self._state:
+            if self._artifacts is None:
+                settings = self._settings
+                path = settings.artifacts_dir or Path(mkdtemp(prefix="aca-node-artifacts-"))
+                if settings.artifacts_dir is None and not settings.keep_artifacts:
+                    self._remove_directory = weakref.finalize(
+                        self, _in_this_process(lambda: shutil.rmtree(path, ignore_errors=True))
+                    )
+                self._artifacts = ArtifactDirectory(path, max_bytes=settings.max_artifact_bytes)
+            return self._artifacts
+
+    @contextmanager
+    def _in_turn(
+        self, key: Key, closings: int, deadline: Deadline
+    ) -> Iterator[tuple[SessionPoolClient, Session, Patience]]:
+        conversations = self._conversations
+        try:
+            while True:
+                talk = conversations.of(key)
+                with talk.turns.taken(deadline):
+                    self._check_still_open(closings)
+                    if talk.is_over:
+                        continue
+                    connection = self._connected()
+                    client, where = connection.client, (conversations, connection.client, talk, deadline)
+                    client.perform(admitted(*where, stops_the_loop=True))
+                    self._check_still_open(closings)
+                    talk.session.deadline = deadline
+                    telemetry.reached(*connection.address)
+                    try:
+                        yield client, talk.session, Patience(deadline, partial(readmitted, *where))
+                    finally:
+                        self._note_use(conversations, talk, closings, connection)
+                    return
+        finally:
+            conversations.make_room()
+
+    @asynccontextmanager
+    async def _in_turn_async(
+        self, key: Key, closings: int, deadline: Deadline
+    ) -> AsyncIterator[tuple[AsyncSessionPoolClient, Session, Patience]]:
+        conversations = self._conversations
+        try:
+            while True:
+                talk = conversations.of(key)
+                async with talk.turns.taken_async(deadline):
+                    self._check_still_open(closings)
+                    if talk.is_over:
+                        continue
+                    connection = await self._aconnected()
+                    client = await connection.client_of_running_loop()
+                    where = conversations, connection.client, talk, deadline
+                    await client.perform(admitted(*where))
+                    self._check_still_open(closings)
+                    talk.session.deadline = deadline
+                    telemetry.reached(*connection.address)
+                    try:
+                        yield client, talk.session, Patience(deadline, partial(readmitted, *where))
+                    finally:
+                        self._note_use(conversations, talk, closings, connection)
+                    return
+        finally:
+            conversations.make_room()
+
+    def _note_use(
+        self, conversations: Conversations, talk: Conversation, closings: int, connection: Connection
+    ) -> None:
+        conversations.used(talk)
+        if self._closings != closings and connection.pool is None and not talk.is_shared:
+            # What was closed meanwhile, by another thread or event loop, may have begun a session once more.
+            Thread(target=_give_back_late, args=(connection, talk), name="aca-node-end").start()
+
+    def _deadline(self) -> Deadline:
+        return Deadline.after(self._settings.deadline)
+
+    def _check_still_open(self, closings: int) -> None:
+        if self._closings != closings:
+            raise ServiceUnreachableError("Nothing ran: the executor was closed while this waited.", ran=False)
+
+
+def _give_back_late(connection: Connection, talk: Conversation) -> None:
+    """End a session when the connection is closed already."""
+    with SessionPoolClient(**connection.arguments) as client:
+        give_back(client, [talk])
+
+
+def _in_this_process(clean_up: Callable[[], object]) -> Callable[[], None]:
+    """Return a function that does nothing in a forked child, which would clean up what its parent still uses."""
+    process = os.getpid()
+
+    def guarded() -> None:
+        if os.getpid() == process:
+            clean_up()
+
+    return guarded

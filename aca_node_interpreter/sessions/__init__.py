@@ -1,0 +1,1 @@
+"""One session: code goes in, and text, values and files come back."""
