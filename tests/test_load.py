@@ -104,6 +104,20 @@ def test_the_least_recently_used_is_given_back(pool: LocalPool) -> None:
         assert sessions(pool) == 3
 
 
+def test_that_a_session_was_given_back_is_told_however_late(pool: LocalPool) -> None:
+    with executor(pool, max_concurrent_sessions=1, rehydrate=True) as shared:
+        shared.upload(b"a", name="in.txt", thread_id="a")
+        shared.execute("var me = 1", thread_id="a")
+        for _ in range(2):
+            shared.execute("1", thread_id="b")
+            # It has a place, and no session begins for it.
+            assert shared.execute("enum Refused { A }", thread_id="a").exit_code == 1
+        shared.execute("1", thread_id="b")
+        told = shared.execute("[typeof me, fs.readFileSync('in.txt', 'utf8')]", thread_id="a")
+        assert told.value == ["undefined", "a"]
+        assert "given back" in told.text
+
+
 async def test_a_session_in_use_is_never_given_back_and_the_deadline_ends_the_wait(pool: LocalPool) -> None:
     settings = {"max_concurrent_sessions": 1, "timeout": 1, "deadline": 8}
     async with executor(pool, **settings) as shared:

@@ -179,7 +179,7 @@ class Conversations:
             leaving = [each for each in islice(is_free, most) if not each.is_over]
             for each in leaving:
                 # Replicas may go on with a shared one, which ends by itself when none does.
-                if each.session.was_used and not each.is_shared:
+                if each.session.has_past and not each.is_shared:
                     self._given_back[each.key] = each.session
                     to_end.append(each)
                 self._forget(each)

@@ -219,6 +219,11 @@ class Session(StaysHere):
         known = self._previews.get(file.path)
         return f"{file.size:,} bytes", known[1] if known is not None and known[0] == version(file) else ""
 
+    @property
+    def has_past(self) -> bool:
+        """Whether one that takes its place has something to tell: of it, or of one that it was to tell of itself."""
+        return self.was_used or self._was_lost
+
     def follow(self, former: Session) -> None:
         """Take the place of a session that was given back: the next result says so, and uploads are put back."""
         self._notes.append(_GIVEN_BACK)
