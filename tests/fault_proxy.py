@@ -214,6 +214,11 @@ class FaultProxy:
         """The faults that no request has met yet."""
         return [plan.fault for plan in self._plans]
 
+    def forget(self) -> None:
+        """Break nothing more, and forget what was seen."""
+        self._plans.clear()
+        self.seen.clear()
+
     def forwarded(self, kind: Kind | None = None) -> int:
         """Tell how many requests of a kind the pool was sent, copies included."""
         return sum(seen.forwarded for seen in self.seen if kind in (None, seen.kind))

@@ -1,0 +1,144 @@
+"""The rounds of the soak: load in bad weather, then calm, in which nothing may be lost, and then nothing may stand."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from aca_node_interpreter import NodeSessionsCodeExecutor
+from aca_node_interpreter.client import SessionPoolClient
+from aca_node_interpreter.errors import AcaNodeError
+from tests.engine import Engine
+from tests.fault_proxy import FaultProxy
+from tests.soak import code, faces
+from tests.soak.ledger import Conversation, Ledger
+from tests.soak.load import Load
+from tests.soak.standing import Standing, growth, look
+from tests.soak.weather import Weather
+
+SESSIONS = 6
+# Fewer places than conversations; short limits, so that much happens.
+_EXECUTORS: tuple[tuple[int, dict[str, Any]], ...] = (
+    (9, {"max_concurrent_sessions": 3, "timeout": 2, "deadline": 90}),
+    (4, {"max_concurrent_sessions": 2, "timeout": 1, "deadline": 7, "idle_seconds": 2, "rehydrate": True}),
+    (3, {"timeout": 2, "deadline": 60, "api_version": "2024-10-02-preview"}),
+)
+_WARM_UP = 3
+"""Rounds after which memory and threads are as they stay."""
+_STILL_SECONDS = 20.0
+# What Python's allocator and the C library make of the same work differs by so much.
+_NOISE_BYTES, _NOISE_BLOCKS = 12 * 2**20, 30_000
+
+
+@dataclass
+class Rounds:
+    """The rounds on one engine.
+
+    Args:
+        engine: the pool, that runs, with at most `SESSIONS`.
+        scratch: the directory for temporary files.
+        seed: where chance starts.
+        say: takes lines about how it goes.
+    """
+
+    engine: Engine
+    scratch: Path
+    seed: int
+    say: Callable[[str], None] = print
+    ledger: Ledger = field(default_factory=Ledger)
+    stood: list[Standing] = field(default_factory=list)
+
+    def go_on(self, minutes: float, *, seconds: float = 15) -> None:
+        """Do rounds, each of so many seconds and a calm, for so many minutes."""
+        end = time.monotonic() + 60 * minutes
+        with FaultProxy(self.engine) as proxy:
+            weather = Weather(proxy, self.seed)
+            executors = [NodeSessionsCodeExecutor(proxy.endpoint, token=proxy.token, **each) for _, each in _EXECUTORS]
+            talks = [
+                Conversation(executor, f"{group}-{number}" if number else None, self.ledger)
+                for group, (executor, (count, _)) in enumerate(zip(executors, _EXECUTORS, strict=True))
+                for number in range(count)
+            ]
+
+            def neighbour() -> NodeSessionsCodeExecutor:
+                return NodeSessionsCodeExecutor(proxy.endpoint, token=proxy.token, timeout=1, deadline=8)
+
+            load = Load(talks, self.ledger, neighbour, self.seed)
+            while len(self.stood) <= _WARM_UP or time.monotonic() < end:
+                with weather:
+                    load.go_on(seconds)
+                self._calm(talks)
+                for executor in executors:
+                    executor.close()
+                self._stand()
+
+    def problems(self) -> list[str]:
+        """Return what must not be."""
+        found = list(self.ledger.violations)
+        first, last = self.stood[_WARM_UP], self.stood[-1]
+        found += (f"more {name} threads: {count}" for name, count in (last.threads - first.threads).items())
+        found += (
+            f"more descriptors of {name}: {count}" for name, count in (last.descriptors - first.descriptors).items()
+        )
+        if set(last.files) - set(first.files):
+            found.append(f"temporary files: {sorted(set(last.files) - set(first.files))}")
+        if last.processes > first.processes:
+            found.append(f"{last.processes - first.processes} more processes")
+        if last.close_wait:
+            found.append(f"{last.close_wait} sockets in CLOSE_WAIT")
+        settled = self.stood[_WARM_UP:]
+        for what, values, noise in (
+            ("bytes of memory", [each.memory for each in settled], _NOISE_BYTES),
+            ("bytes of memory below this process", [each.children_memory for each in settled], _NOISE_BYTES),
+            ("blocks of memory", [each.blocks for each in settled], _NOISE_BLOCKS),
+        ):
+            if len(values) > 2 and growth(values) > noise:
+                found.append(f"{growth(values):,.0f} more {what} in {len(values)} rounds")
+        return found
+
+    def _calm(self, talks: list[Conversation]) -> None:
+        """See that each conversation's state is what it must be, now that nothing goes wrong, and end it."""
+        for talk in talks:
+            for _ in range(2):
+                number = self.ledger.number()
+                try:
+                    talk.succeeded(number, faces.of_run(talk.executor.execute(code.whole(number), thread_id=talk.name)))
+                except AcaNodeError as error:
+                    # What was under way when the weather changed may end late; after that nothing is in the way.
+                    talk.failed(number, error)
+                    self.ledger.count("failed in the calm")
+                    self.say(f"{talk.name}: {type(error).__name__}: {error}")
+            with talk.closing():
+                if talk.name is not None:
+                    talk.executor.close(talk.name)
+
+    def _stand(self) -> None:
+        """Wait until nothing goes on, and note what stands."""
+        deadline = time.monotonic() + _STILL_SECONDS
+        while True:
+            now = look(self.scratch)
+            expected = self.stood[_WARM_UP] if len(self.stood) > _WARM_UP else None
+            more = expected is not None and (
+                now.threads - expected.threads or now.descriptors - expected.descriptors or now.files != expected.files
+            )
+            if (self._sessions() == 0 and not more) or time.monotonic() > deadline:
+                break
+            time.sleep(0.5)
+        if self._sessions():
+            self.ledger.violated(f"{self._sessions()} sessions are left")
+        self.stood.append(now)
+        happened = sum(self.ledger.happened.values())
+        self.say(f"round {len(self.stood)}: {happened} things, {len(self.ledger.violations)} violations, {now}")
+
+    def _sessions(self) -> int:
+        with SessionPoolClient(self.engine.endpoint, token=self.engine.token) as client:
+            return len(client.list_sessions())
+
+
+def in_scratch(scratch: Path) -> None:
+    """Have temporary files be made in a directory of their own."""
+    tempfile.tempdir = str(scratch)
