@@ -149,6 +149,8 @@ class ArtifactDirectory:
     path: Path
     max_bytes: int = field(default=100 * 1024 * 1024, kw_only=True)
     """The largest file to bring back."""
+    is_temporary: bool = field(default=False, kw_only=True)
+    """Whether it was made for the while, and is not to be there again when it was removed."""
 
     def save(self, name: str, content: bytes) -> Artifact:
         """Save content that is already here.
@@ -167,7 +169,8 @@ class ArtifactDirectory:
             OSError: the directory can't be written to, or a link took the place of a part of it.
         """
         *parents, leaf = local_parts(name)
-        self.path.mkdir(parents=True, exist_ok=True)
+        if not self.is_temporary:
+            self.path.mkdir(parents=True, exist_ok=True)
         directory = self.path
         for parent in parents:
             directory = _made_directory(directory, parent)

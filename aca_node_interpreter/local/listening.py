@@ -9,8 +9,7 @@ import stat
 from pathlib import Path
 
 from aca_node_interpreter.errors import LocalPoolError
-
-from .directories import locked
+from aca_node_interpreter.temporary import locked
 
 _MAX_PATH_BYTES = 107
 _QUEUE = 128

@@ -19,9 +19,9 @@ from urllib.parse import quote
 
 from aca_node_interpreter.errors import LocalPoolError
 from aca_node_interpreter.secrecy import StaysHere
+from aca_node_interpreter.temporary import make_temporary_directory
 
 from .behaviour import Behaviour
-from .directories import make_pool_directory
 from .egress_policy import WEB_PORTS, Allowed, Policy
 from .faults import Fault
 from .host_network import npmrc_files, read_host_network
@@ -174,7 +174,7 @@ class LocalPool(StaysHere):
             if self._running is not None:
                 return
             with contextlib.ExitStack() as undo:
-                directory = make_pool_directory(undo)
+                directory = make_temporary_directory("aca-node-pool-", undo)
                 token_file = _write_token(directory, self.token)
                 launcher = Launcher(directory)
                 launcher.start()

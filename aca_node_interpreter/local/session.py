@@ -10,7 +10,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from .directories import remove_tree
+from aca_node_interpreter.temporary import remove_tree
+
 from .executions import Executions
 from .files import DataDirectory
 from .kernel import Kernel, KernelStartError, Outcome

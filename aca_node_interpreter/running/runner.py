@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
 import threading
 import weakref
 from collections import deque
@@ -15,6 +14,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import (
     AbstractAsyncContextManager,
     AbstractContextManager,
+    ExitStack,
     asynccontextmanager,
     contextmanager,
     nullcontext,
@@ -35,6 +35,7 @@ from aca_node_interpreter.rest.flow import Flow
 from aca_node_interpreter.rest.patience import Deadline, Patience
 from aca_node_interpreter.sessions.runs import Run
 from aca_node_interpreter.sessions.session import Session
+from aca_node_interpreter.temporary import make_temporary_directory
 
 from .admission import admitted, give_back, readmitted
 from .connection import Connection
@@ -248,12 +249,17 @@ class SessionRunner:
         with self._state:
             if self._artifacts is None:
                 settings = self._settings
-                path = settings.artifacts_dir or Path(mkdtemp(prefix="aca-node-artifacts-"))
-                if settings.artifacts_dir is None and not settings.keep_artifacts:
-                    self._remove_directory = weakref.finalize(
-                        self, _in_this_process(lambda: shutil.rmtree(path, ignore_errors=True))
-                    )
-                self._artifacts = ArtifactDirectory(path, max_bytes=settings.max_artifact_bytes)
+                if settings.artifacts_dir is not None:
+                    path = settings.artifacts_dir
+                elif settings.keep_artifacts:
+                    path = Path(mkdtemp(prefix="aca-node-artifacts-"))
+                else:
+                    undo = ExitStack()
+                    path = make_temporary_directory("aca-node-temporary-", undo)
+                    self._remove_directory = weakref.finalize(self, _in_this_process(undo.close))
+                self._artifacts = ArtifactDirectory(
+                    path, max_bytes=settings.max_artifact_bytes, is_temporary=self._remove_directory is not None
+                )
             return self._artifacts
 
     @contextmanager

@@ -18,8 +18,8 @@ import pytest
 
 from aca_node_interpreter import LocalPool, SessionPoolClient
 from aca_node_interpreter.local import answers, frames, http_protocol
-from aca_node_interpreter.local.directories import make_pool_directory
 from aca_node_interpreter.local.host_network import read_host_network
+from aca_node_interpreter.temporary import make_temporary_directory
 from tests.local.remote import http_client
 from tests.machine import unavailable, why_no_sandbox
 
@@ -210,7 +210,7 @@ def test_pools_that_start_together_leave_each_other_alone(tmp_path: Path, monkey
         try:
             for _ in range(30):
                 with contextlib.ExitStack() as undo:
-                    assert make_pool_directory(undo).is_dir()
+                    assert make_temporary_directory("aca-node-pool-", undo).is_dir()
         except BaseException as error:
             failures.append(error)
 

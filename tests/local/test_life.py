@@ -19,6 +19,7 @@ import pytest
 
 from aca_node_interpreter.errors import LocalPoolError
 from aca_node_interpreter.local import LocalPool
+from tests.left_behind import gone, processes
 from tests.local.remote import Remote, http_client
 from tests.machine import unavailable, why_no_sandbox
 
@@ -28,28 +29,6 @@ def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A temporary directory that only this test's pools use."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     return tmp_path
-
-
-def processes(scratch: Path) -> list[str]:
-    """Name the processes that have to do with pools below `scratch`."""
-    found = []
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            # A sandbox shows where it comes from by what is mounted in it only.
-            text = b"".join((folder / name).read_bytes() for name in ("cmdline", "environ", "mountinfo"))
-        except OSError:
-            continue
-        if str(scratch).encode() in text and folder.name != str(os.getpid()):
-            found.append(folder.name)
-    return found
-
-
-def gone(scratch: Path) -> bool:
-    """Tell whether all of them end; the kernel takes milliseconds to end a whole process namespace."""
-    deadline = time.monotonic() + 5
-    while processes(scratch) and time.monotonic() < deadline:
-        time.sleep(0.01)
-    return not processes(scratch)
 
 
 def count_descriptors() -> int:

@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from aca_node_interpreter import NodeSessionsCodeExecutor
 from aca_node_interpreter.client import SessionPoolClient
+
+from aca_node_interpreter import NodeSessionsCodeExecutor
 from aca_node_interpreter.errors import AcaNodeError
 from tests.engine import Engine
 from tests.fault_proxy import FaultProxy

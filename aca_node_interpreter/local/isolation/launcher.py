@@ -359,6 +359,6 @@ def main(descriptor: int, pool: int, directory: str) -> None:
     launcher.end_all()
     from pathlib import Path
 
-    from aca_node_interpreter.local.directories import remove_tree
+    from aca_node_interpreter.temporary import remove_tree
 
     remove_tree(Path(directory))

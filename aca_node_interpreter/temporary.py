@@ -1,4 +1,7 @@
-"""The pool's directory on this machine: made, locked while the pool lives, removed with what sessions left in it."""
+"""Temporary directories: made, locked while their owner lives, removed with all that is in them.
+
+An owner that is killed can't do the last; the next one finds the lock free and does it.
+"""
 
 from __future__ import annotations
 
@@ -6,21 +9,25 @@ import contextlib
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-_PREFIX = "aca-node-pool-"
 
-
-def make_pool_directory(undo: contextlib.ExitStack) -> Path:
-    """Make a pool's own directory, removed by `undo`; remove those of pools that were killed."""
+def make_temporary_directory(prefix: str, undo: contextlib.ExitStack) -> Path:
+    """Make a directory whose name begins so, removed by `undo`; remove those whose owners were killed."""
+    if sys.platform == "win32":
+        # There, no directory can be locked.
+        directory = Path(tempfile.mkdtemp(prefix=prefix)).resolve()
+        undo.callback(remove_tree, directory)
+        return directory
     parent = Path(tempfile.gettempdir())
-    for abandoned in parent.glob(f"{_PREFIX}*"):
+    for abandoned in parent.glob(f"{prefix}*"):
         _remove_abandoned(abandoned)
-    # It gets its name when it is locked: another pool that starts now would take it for an abandoned one.
+    # It gets its name when it is locked: another owner that begins now would take it for an abandoned one.
     unlocked = Path(tempfile.mkdtemp(prefix=".aca-node-new-")).resolve()
-    directory = unlocked.with_name(unlocked.name.replace(".aca-node-new-", _PREFIX))
+    directory = unlocked.with_name(unlocked.name.replace(".aca-node-new-", prefix))
     undo.callback(remove_tree, directory)
     undo.enter_context(locked(unlocked))
     return unlocked.rename(directory)
@@ -28,7 +35,7 @@ def make_pool_directory(undo: contextlib.ExitStack) -> Path:
 
 @contextlib.contextmanager
 def locked(directory: Path, *, wait: bool = False) -> Iterator[None]:
-    """Hold the lock of a directory, of which every pool knows.
+    """Hold the lock of a directory.
 
     Raises:
         OSError: there is no such directory, or its lock is held and it's not for `wait`.
@@ -47,7 +54,7 @@ def locked(directory: Path, *, wait: bool = False) -> Iterator[None]:
 def _remove_abandoned(directory: Path) -> None:
     with contextlib.suppress(OSError):
         if directory.lstat().st_uid == os.getuid() and not directory.is_symlink():
-            # The lock of a living pool is held.
+            # That of a living owner is held.
             with locked(directory):
                 remove_tree(directory)
 

@@ -1,0 +1,135 @@
+"""However a program with an executor ends, and whatever is under way when one is closed, nothing is left behind."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aca_node_interpreter import LocalPool, NodeSessionsCodeExecutor
+from aca_node_interpreter.errors import AcaNodeError
+from tests.left_behind import gone
+
+SCRIPT = """
+import asyncio, os, signal, sys, threading, time
+# A job in a shell's background is started with Ctrl-C ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from aca_node_interpreter import NodeSessionsCodeExecutor
+executor = NodeSessionsCodeExecutor(isolation=sys.argv[1])
+executor.execute("fs.writeFileSync('/mnt/data/a.txt', 'a')")
+ENDLESS = "await new Promise(r => setTimeout(r, 50_000))"
+
+def soon(*arguments):
+    threading.Timer(0.5, os.kill, [os.getpid(), *arguments]).start()
+
+async def leave():
+    asyncio.ensure_future(executor.aexecute(ENDLESS))
+    await asyncio.sleep(0.5)
+
+{ending}
+"""
+ENDINGS = {
+    "its end": "",
+    "an error": "raise RuntimeError",
+    "Ctrl-C": "signal.raise_signal(signal.SIGINT)",
+    "Ctrl-C in a run": "soon(signal.SIGINT); executor.execute(ENDLESS)",
+    "Ctrl-C in a run of an event loop": "soon(signal.SIGINT); asyncio.run(executor.aexecute(ENDLESS))",
+    "a run in another thread": (
+        "threading.Thread(target=executor.execute, args=[ENDLESS], daemon=True).start(); time.sleep(0.5)"
+    ),
+    "a run in a task": "asyncio.run(leave())",
+    "a closing at the end": "import atexit; atexit.register(executor.close)",
+    "a child's end": "os.fork() or sys.exit(); os.wait(); executor.execute('1')",
+    "a child's sudden end": "os.fork() or os._exit(0); os.wait(); executor.execute('1')",
+}
+KILLED = {
+    "SIGTERM": "signal.raise_signal(signal.SIGTERM)",
+    "SIGTERM in a run": "soon(signal.SIGTERM); executor.execute(ENDLESS)",
+    "a sudden end": "os._exit(0)",
+}
+
+
+@pytest.fixture
+def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A directory for temporary files that only this test uses."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    return tmp_path
+
+
+def end(scratch: Path, isolation: str, ending: str) -> None:
+    command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", SCRIPT.format(ending=ending), isolation]
+    subprocess.run(command, env={**os.environ, "TMPDIR": str(scratch)}, capture_output=True, timeout=60, check=False)
+    assert gone(scratch)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_a_program_that_ends_leaves_nothing(scratch: Path, isolation: str, ending: str) -> None:
+    end(scratch, isolation, ENDINGS[ending])
+    assert list(scratch.iterdir()) == []
+
+
+@pytest.mark.parametrize("ending", KILLED)
+def test_what_a_killed_program_leaves_goes_with_the_next(scratch: Path, isolation: Any, ending: str) -> None:
+    kept = scratch / "aca-node-artifacts-kept"
+    kept.mkdir()
+    end(scratch, isolation, KILLED[ending])
+    left = {each.name for each in scratch.iterdir()} - {kept.name}
+    # No process is there any more that could remove its artifacts.
+    assert len(left) == 1
+    with NodeSessionsCodeExecutor("http://127.0.0.1:9", token="t") as living:
+        assert living.artifacts_path.is_dir()
+        with NodeSessionsCodeExecutor("http://127.0.0.1:9", token="t") as another:
+            assert another.artifacts_path.is_dir()
+            assert living.artifacts_path.is_dir()
+        assert not left & {each.name for each in scratch.iterdir()}
+    assert [each.name for each in scratch.iterdir()] == [kept.name]
+
+
+def test_a_run_that_ends_after_the_closing_saves_nothing(scratch: Path, pool: LocalPool) -> None:
+    executor = NodeSessionsCodeExecutor(pool.endpoint, token=pool.token)
+    before = set(scratch.iterdir())
+    begun = threading.Event()
+    outcomes: list[Any] = []
+
+    async def run() -> None:
+        await executor.aexecute("1")
+        begun.set()
+        outcomes.append(await executor.aexecute("await new Promise(r => setTimeout(r, 800)); 'x'.repeat(50_000)"))
+
+    def work() -> None:
+        try:
+            asyncio.run(run())
+        except AcaNodeError as error:
+            outcomes.append(error)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    assert begun.wait(30)
+    directory = executor.artifacts_path
+    executor.close()
+    thread.join(60)
+    # What ends the session that the run had begun once more.
+    for each in threading.enumerate():
+        if each.name == "aca-node-end":
+            each.join(20)
+    assert len(outcomes) == 1
+    assert not directory.exists()
+    assert set(scratch.iterdir()) == before
+
+
+def test_a_directory_that_was_removed_is_not_made_again(scratch: Path) -> None:
+    executor = NodeSessionsCodeExecutor("http://127.0.0.1:9", token="t")
+    directory = executor._runner._directory()
+    assert directory.save("a.txt", b"a").path.parent == executor.artifacts_path
+    executor.close()
+    with pytest.raises(FileNotFoundError):
+        directory.save("charts/b.txt", b"b")
+    assert list(scratch.iterdir()) == []
