@@ -7,6 +7,7 @@ import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Timer
 from typing import Any
 
 import pytest
@@ -426,3 +427,27 @@ def test_a_package_that_does_not_exist_is_npms_error(engine_with_egress: Engine)
 def test_what_is_no_package_is_refused(package: str) -> None:
     with pytest.raises(ValueError, match="no npm package"):
         NodeSessionsCodeExecutor(packages=(package,))
+
+
+# What the session had when it ended
+
+
+def test_a_session_that_ends_under_a_run_is_told_with_its_files(engine: Engine, talk: Conversation) -> None:
+    talk.run("fs.writeFileSync('/mnt/data/a.txt', 'a')")
+    ending = Timer(0.5, engine.delete_session, [talk.session_id])
+    ending.start()
+    run = talk.run("await new Promise(r => setTimeout(r, 10_000))")
+    ending.join()
+    assert run.exit_code == 1
+    assert run.notes == ("The session ended with this run: its variables and files are gone.",)
+    assert talk.run("fs.readdirSync('/mnt/data')").value == []
+
+
+def test_a_process_that_ends_under_a_run_is_told_without_its_files(engine: Engine, talk: Conversation) -> None:
+    talk.run("fs.writeFileSync('/mnt/data/a.txt', 'a')")
+    ending = Timer(0.5, engine.restart_kernel, [talk.session_id])
+    ending.start()
+    run = talk.run("await new Promise(r => setTimeout(r, 10_000))")
+    ending.join()
+    assert run.notes == ("The session's Node.js ended with this run: its variables are gone.",)
+    assert talk.run("fs.readdirSync('/mnt/data')").value == ["a.txt"]

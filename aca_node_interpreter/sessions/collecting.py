@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from aca_node_interpreter import telemetry
 from aca_node_interpreter.artifacts import Artifact, ArtifactDirectory, IncomingArtifact, printable
-from aca_node_interpreter.errors import AcaNodeError
+from aca_node_interpreter.errors import AcaNodeError, NotFoundError
 from aca_node_interpreter.rest.flow import Batch, Download, Flow
 from aca_node_interpreter.rest.models import RemoteFile
 from aca_node_interpreter.rest.operations import Operation, SessionCalls
@@ -26,7 +26,7 @@ class Collection:
     artifacts: list[Artifact] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     missing: set[str] = field(default_factory=set)
-    """Paths of what was to come and did not: they are brought with the next run."""
+    """Paths of what was to come and did not, or not as it is there: they are brought with the next run."""
 
 
 def collect(
@@ -95,6 +95,8 @@ def _fetch(
     for (path, arrived), outcome in zip(incoming.items(), outcomes, strict=True):
         if isinstance(outcome, Exception):
             collection.problems.append(f"{printable(path)}: {reason(outcome)}")
+            if isinstance(outcome, NotFoundError):
+                collection.missing.remove(path)
             continue
         artifact = arrived.finished()
         is_as_told = (artifact.size, artifact.sha256) == (asked[path][0].size, hashes.get(path, artifact.sha256))

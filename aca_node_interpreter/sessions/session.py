@@ -54,6 +54,7 @@ _GIVEN_BACK = "The session was given back while it was idle: its variables and f
 _RESTARTED = "The session's Node.js was restarted since the last run: its variables are gone, its files are there."
 _ENDED = "The session's Node.js ended with this run: its variables are gone."
 _CHANGES: dict[str, SessionState] = {_LOST: "recycled", _RESTARTED: "recycled", _GIVEN_BACK: "given_back"}
+_ALL_ENDED = "The session ended with this run: its variables and files are gone."
 _REPEATED = "The connection broke on the session's first run and it was sent again: it may have begun twice."
 
 
@@ -336,12 +337,14 @@ class Session(StaysHere):
     def _dead(self, reply: Died, saved_in: ArtifactDirectory) -> Flow[Outcome]:
         """Tell of a run that took its process with it, and bring back what it had written."""
         self._was_lost = True
-        if self._known is None:
-            self._known = {}
+        before = self._known or {}
         outcome, self._known = yield from collected(
-            self.calls, self._known, reply.execution, saved_in, self.limits.artifacts
+            self.calls, before, reply.execution, saved_in, self.limits.artifacts
         )
-        self._notes.append(_ENDED)
+        is_all_gone = before and not self._known and not outcome.problems
+        if is_all_gone:
+            self._owed.clear()
+        self._notes.append(_ALL_ENDED if is_all_gone else _ENDED)
         return replace(outcome, mode="managed")
 
     def _lost(self) -> Flow[None]:
