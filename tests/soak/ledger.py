@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from aca_node_interpreter import NodeSessionsCodeExecutor
 
 # What a result says when files are gone, and when only variables are.
-_FILES_GONE = (session._LOST, session._GIVEN_BACK)
+_FILES_GONE = (session._LOST, session._GIVEN_BACK, session._ALL_ENDED)
 _VARIABLES_GONE = (session._RESTARTED, session._ENDED)
 _NOT_RUN = ("Nothing ran", "Nothing was sent", "did not run")
 _LOST = "The session ended before it answered"
@@ -79,6 +79,10 @@ class Ledger:
             self.violations.append(what)
         print(f"VIOLATION {what}", flush=True)
 
+    def forget(self) -> None:
+        """Begin anew with what was seen where, when all sessions are over."""
+        self._stores.clear()
+
     def store_of(self, number: int, store: str) -> str:
         """Note in which store a run was seen first, and return that."""
         with self._state:
@@ -94,15 +98,20 @@ class Conversation:
     ledger: Ledger
 
     def __post_init__(self) -> None:
+        self._state = threading.Lock()
+        self.forget()
+
+    def forget(self) -> None:
+        """Begin anew, when the session is over."""
         self._lines: dict[str, list[tuple[str, int]]] = {}
         self._store, self._life = "", ""
         self._must: set[int | str] = set()
         self._never: set[int] = set()
         self._may_repeat: set[int] = set()
         self._missed: dict[str, int] = {}
+        self._came: set[str] = set()
         self._writes: dict[int, str] = {}
         self._said: set[str] = set()
-        self._state = threading.Lock()
         self._closings = 0
         self._was_closed = False
         # What led to a violation.
@@ -177,7 +186,9 @@ class Conversation:
             self._may_repeat.add(number)
         if "files gone" in self._said:
             self._must.clear()
-        came = {file.name for file in result.files}
+        # What changed on its way comes again.
+        came = {file.name for file in result.files if _changed(file) not in result.text}
+        self._came |= came
         if {"files gone", "variables gone"} & self._said or _UNKNOWN in result.text:
             self._missed.clear()
         wanted = self._writes.get(number)
@@ -185,7 +196,8 @@ class Conversation:
             self._check_told(number, result.told)
             if wanted is not None and wanted not in came:
                 self._check(wanted in result.text, f"run {number} wrote {wanted}, which did not come")
-        elif result.exit_code == 124 and session._ENDED not in result.text:
+                self._missed.setdefault(wanted, 0)
+        elif result.exit_code == 124 and not any(each in result.text for each in (session._ENDED, session._ALL_ENDED)):
             self._must.add(number)
         self._check_files(result)
         for name in list(self._missed):
@@ -216,7 +228,8 @@ class Conversation:
         self._lines = {told.store: told.lines}
         self._check_kept(number, told, {*numbers, *told.uploads})
         for each in numbers[len(before) :]:
-            if each != number and (name := self._writes.get(each)) is not None:
+            name = self._writes.get(each)
+            if each != number and name is not None and name not in self._came:
                 self._missed.setdefault(name, 0)
         self._must.add(number)
         self._store, self._life = told.store, told.life
@@ -250,6 +263,8 @@ class Conversation:
                 self._check(False, f"{file.name} is not there")
                 continue
             self._check(hashlib.sha256(content).hexdigest() == file.sha256, f"{file.name} has another hash")
+            if _changed(file) in result.text:
+                continue
             if file.name == LOG:
                 if result.told is not None:
                     lines = [f"{life} {number}" for life, number in result.told.lines]
@@ -261,3 +276,7 @@ class Conversation:
     def _check(self, is_so: bool, what: str) -> None:
         if not is_so:
             self.ledger.violated("\n    ".join([f"{self.name}: {what}", *self._history]))
+
+
+def _changed(file: SavedFile) -> str:
+    return f"{file.name} changed while it was fetched"

@@ -19,6 +19,11 @@ from tests.soak.faces import WordsOnlyError
 from tests.soak.ledger import Conversation, Ledger, Result
 
 _ENDLESS = ("for (;;) {}", "await new Promise(() => setInterval(() => {}, 1000));")
+# The runtime makes an exit of the first.
+_ENDS = (
+    "process.kill(process.pid, 'SIGKILL');",
+    "require('child_process').execSync(`kill -9 ${process.pid}`);",
+)
 _SIZES = (0, 10, 4096, 200_000)
 # What a run does, and how often.
 _DOES = {
@@ -71,9 +76,7 @@ class Load:
             (self._in_loop, tasks)
         ] * loops
         self._threads = [
-            threading.Thread(
-                target=self._guarded, args=(work, random.Random(self._chance.random()), count), name="soak"
-            )
+            threading.Thread(target=self._guarded, args=(work, self._chance.random(), count), name="soak")
             for work, count in [*works, (self._beside, 0)]
         ]
         for thread in self._threads:
@@ -177,7 +180,7 @@ class Load:
         if does == "endless":
             return number, code.begun(number) + chance.choice(_ENDLESS)
         if does == "kills its process":
-            return number, code.begun(number) + "process.kill(process.pid, 'SIGKILL');"
+            return number, code.begun(number) + chance.choice(_ENDS)
         between = {
             "waits": f"await new Promise(r => setTimeout(r, {chance.randint(0, 400)}));",
             "prints much": f"console.log('x'.repeat({chance.choice((5000, 3_000_000))}));",

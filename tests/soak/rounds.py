@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ _EXECUTORS: tuple[tuple[int, dict[str, Any]], ...] = (
 )
 _WARM_UP = 3
 """Rounds after which memory and threads are as they stay."""
+_AT_A_TIME = 4
 _STILL_SECONDS = 20.0
 # What Python's allocator and the C library make of the same work differs by so much.
 _NOISE_BYTES, _NOISE_BLOCKS = 12 * 2**20, 30_000
@@ -75,6 +77,9 @@ class Rounds:
                 self._calm(talks)
                 for executor in executors:
                     executor.close()
+                for talk in talks:
+                    talk.forget()
+                self.ledger.forget()
                 self._stand()
 
     def problems(self) -> list[str]:
@@ -103,19 +108,22 @@ class Rounds:
 
     def _calm(self, talks: list[Conversation]) -> None:
         """See that each conversation's state is what it must be, now that nothing goes wrong, and end it."""
-        for talk in talks:
-            for _ in range(2):
-                number = self.ledger.number()
-                try:
-                    talk.succeeded(number, faces.of_run(talk.executor.execute(code.whole(number), thread_id=talk.name)))
-                except AcaNodeError as error:
-                    # What was under way when the weather changed may end late; after that nothing is in the way.
-                    talk.failed(number, error)
-                    self.ledger.count("failed in the calm")
-                    self.say(f"{talk.name}: {type(error).__name__}: {error}")
+
+        def see(talk: Conversation) -> None:
+            number = self.ledger.number()
+            try:
+                talk.succeeded(number, faces.of_run(talk.executor.execute(code.whole(number), thread_id=talk.name)))
+            except AcaNodeError as error:
+                # What was under way when the weather changed may end late.
+                talk.failed(number, error)
+                self.ledger.count("failed in the calm")
+                self.say(f"{talk.name}: {type(error).__name__}: {error}")
             with talk.closing():
                 if talk.name is not None:
                     talk.executor.close(talk.name)
+
+        with ThreadPoolExecutor(_AT_A_TIME) as threads:
+            list(threads.map(see, talks))
 
     def _stand(self) -> None:
         """Wait until nothing goes on, and note what stands."""
