@@ -5,11 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from aca_node_interpreter.conversations import OWN
-from aca_node_interpreter.models import RemoteFile
-
 from aca_node_interpreter import LocalPool, NodeSessionsCodeExecutor
 from aca_node_interpreter.local import faults
+from aca_node_interpreter.rest.models import RemoteFile
+from aca_node_interpreter.running.conversations import OWN
 
 
 def test_a_file_that_came_broken_twice_comes_again_with_the_next_run(tmp_path: Path, isolation: Any) -> None:

@@ -175,8 +175,8 @@ async def test_threads_share_neither_variables_nor_files(engine: Engine) -> None
             message = await executor.ainvoke(call(code), {"configurable": {"thread_id": thread}})
             return message.artifact["value"]
 
-        await say("alice", "globalThis.secret = 'hers'; fs.writeFileSync('/mnt/data/hers.txt', '1')")
-        look = "[typeof secret, fs.readdirSync('/mnt/data')]"
+        await say("alice", "globalThis.own = 'hers'; fs.writeFileSync('/mnt/data/hers.txt', '1')")
+        look = "[typeof own, fs.readdirSync('/mnt/data')]"
         assert await say("bob", look) == ["undefined", []]
         assert await say("alice", look) == ["string", ["hers.txt"]]
 

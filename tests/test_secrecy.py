@@ -30,7 +30,8 @@ from aca_node_interpreter.sessions.session import Session
 from tests.http_server import Request, Response, serve
 from tests.machine import closed_port
 
-TOKEN, IDENTIFIER, SECRET = "my-own-token", "my/own session&".replace(" ", "-"), "my-own-session-secret"
+TOKEN, IDENTIFIER = "my-own-token", "my/own session&".replace(" ", "-")
+SECRET = "my-own-session-secret"  # pragma: allowlist secret
 QUOTED = "my%2Fown-session%26"
 SECRETS = (TOKEN, IDENTIFIER, QUOTED, SECRET)
 URL = "http://127.0.0.1:9"

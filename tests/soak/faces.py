@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-from aca_node_interpreter.runs import Run
 from autogen_core import CancellationToken
 from autogen_core.code_executor import CodeBlock
 from langchain_core.messages import ToolCall, ToolMessage
@@ -14,6 +13,7 @@ from langchain_core.runnables import RunnableConfig
 
 from aca_node_interpreter import NodeSessionsCodeExecutor
 from aca_node_interpreter.executor import NodeCodeResult
+from aca_node_interpreter.sessions.runs import Run
 from tests.soak.code import Told, told_in
 from tests.soak.ledger import Result, SavedFile
 

@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from aca_node_interpreter import session
 from aca_node_interpreter.errors import AcaNodeError, ServiceError, ServiceUnreachableError, SessionLostError
+from aca_node_interpreter.sessions import session
 from tests.soak.code import LOG, Told, content_of
 
 if TYPE_CHECKING:

@@ -10,10 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from aca_node_interpreter.client import SessionPoolClient
-
 from aca_node_interpreter import NodeSessionsCodeExecutor
 from aca_node_interpreter.errors import AcaNodeError
+from aca_node_interpreter.rest.client import SessionPoolClient
 from tests.engine import Engine
 from tests.fault_proxy import FaultProxy
 from tests.soak import code, faces
