@@ -239,6 +239,9 @@ class Conversation:
             was_closed, self._was_closed = self._was_closed, self._closings > 0
         said, self._said = self._said, set()
         if not self._store:
+            # Nothing but uploads came before.
+            self._check(was_closed or bool(said) or self._must <= there, f"run {number} finds uploads lost")
+            self._must &= there
             return
         if told.store == self._store:
             lost = self._must - there

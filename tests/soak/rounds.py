@@ -33,7 +33,9 @@ _WARM_UP = 3
 _AT_A_TIME = 4
 _STILL_SECONDS = 20.0
 # What Python's allocator and the C library make of the same work differs by so much.
-_NOISE_BYTES, _NOISE_BLOCKS = 12 * 2**20, 30_000
+_NOISE_BYTES, _NOISE_BLOCKS = 32 * 2**20, 30_000
+# Of the engine's event loop: they come and go.
+_WORKERS, _NOISE_WORKERS = "AnyIO worker thread", 4
 
 
 @dataclass

@@ -6,11 +6,13 @@ import random
 import threading
 
 from aca_node_interpreter.local import faults as pool_faults
+from aca_node_interpreter.local.faults import CallName
 from aca_node_interpreter.local.faults import Fault as PoolFault
 from tests import faults
 from tests.fault_proxy import Fault, FaultProxy, Kind
 
 _KINDS: tuple[Kind, ...] = ("execution", "execution", "execution", "download", "upload", "list", "session")
+_JSON: tuple[CallName, ...] = ("execute", "get_execution", "upload", "list_files", "delete_session")
 _MOST_PLANNED = 2
 
 
@@ -24,8 +26,9 @@ def of_pool(chance: random.Random) -> list[PoolFault]:
         pool_faults.Refuse(500, at="after", probability=0.01, seed=seed),
         pool_faults.Refuse(503, at="after", probability=0.02, seed=seed),
         pool_faults.Refuse(403, probability=0.005, seed=seed),
-        pool_faults.WrongContentType("after", probability=0.01, seed=seed),
-        pool_faults.HalfBody(probability=0.02, seed=seed),
+        # Not of downloads: `download` knows neither a file's size nor its hash beforehand.
+        pool_faults.WrongContentType("after", on=_JSON, probability=0.01, seed=seed),
+        pool_faults.HalfBody(on=_JSON, probability=0.02, seed=seed),
         pool_faults.Reset("before", probability=0.01, seed=seed),
         pool_faults.Reset("after", probability=0.02, seed=seed),
         pool_faults.Reset("reply", probability=0.02, seed=seed),
