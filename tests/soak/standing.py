@@ -28,7 +28,7 @@ class Standing:
     descriptors: Counter[str]
     """Kinds, such as `socket` and `pipe`; of a file its directory."""
     close_wait: int
-    """Sockets that the other side closed and this one did not."""
+    """Sockets of clients that the other side closed and they did not."""
     processes: int
     """Those that came of this one."""
     files: tuple[str, ...]
@@ -48,8 +48,13 @@ class Standing:
         )
 
 
-def look(scratch: Path) -> Standing:
-    """Look at this process and all that came of it; `scratch` is the directory for temporary files."""
+def look(scratch: Path, port: int) -> Standing:
+    """Look at this process and all that came of it.
+
+    Args:
+        scratch: the directory for temporary files.
+        port: what clients call.
+    """
     for _ in range(3):
         gc.collect()
     # What the C library keeps for later is no leak.
@@ -61,7 +66,7 @@ def look(scratch: Path) -> Standing:
     return Standing(
         Counter(names),
         Counter(_kind(each) for each in links if each),
-        len({f"socket:[{inode}]" for inode in _close_wait()} & set(links)),
+        len({f"socket:[{inode}]" for inode in _close_wait(port)} & set(links)),
         len(children),
         tuple(sorted(each.name for each in scratch.iterdir())),
         sys.getallocatedblocks(),
@@ -89,11 +94,11 @@ def _kind(link: str) -> str:
     return link.partition(":")[0] if ":[" in link or link.startswith("anon_inode") else str(Path(link).parent)
 
 
-def _close_wait() -> list[str]:
+def _close_wait(port: int) -> list[str]:
     lines = [
         line.split() for name in ("tcp", "tcp6") for line in Path(f"/proc/self/net/{name}").read_text().splitlines()
     ]
-    return [line[9] for line in lines if line[3] == _CLOSE_WAIT]
+    return [line[9] for line in lines if line[3] == _CLOSE_WAIT and line[2].endswith(f":{port:04X}")]
 
 
 def _memory(process: int) -> int:

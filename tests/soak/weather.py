@@ -85,6 +85,7 @@ class Weather:
         self._thread.join()
         self._proxy.pool.faults.clear()
         self._proxy.forget()
+        self._proxy.refuse(0)
 
     def _go_on(self) -> None:
         while not self._stopping.wait(self._chance.uniform(0, 0.4)):
