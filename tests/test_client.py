@@ -544,7 +544,7 @@ def test_a_full_pool_is_an_error_at_once_or_waited_for(refusal: Response, least:
     answers = [refusal, refusal, Response(200, b'{"status":"Succeeded","result":{}}')]
     paused: list[float] = []
 
-    def when_full(seconds: float) -> Flow[None]:
+    def when_full(_: Deadline, seconds: float) -> Flow[None]:
         paused.append(seconds)
         yield Sleep(0)
 

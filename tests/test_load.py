@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -160,6 +166,57 @@ def test_a_pool_that_others_fill_is_waited_for(pool: LocalPool) -> None:
         for other in others:
             other.delete_session()
             other.close()
+
+
+@contextmanager
+def full(pool: LocalPool) -> Iterator[None]:
+    others = [SessionPoolClient(pool.endpoint, token=pool.token) for _ in range(SESSIONS)]
+    for other in others:
+        other.execute("1")
+    try:
+        yield
+    finally:
+        for other in others:
+            other.delete_session()
+            other.close()
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+async def test_files_that_go_side_by_side_into_a_full_pool_take_one_place(
+    pool: LocalPool, tmp_path: Path, is_async: bool
+) -> None:
+    for number in range(6):
+        (tmp_path / f"{number}.txt").write_text("x")
+    async with executor(pool) as shared:
+        with full(pool):
+            upload = shared.aupload if is_async else partial(asyncio.to_thread, shared.upload)
+            uploading = asyncio.ensure_future(upload(tmp_path, thread_id="a"))
+            await asyncio.sleep(0.8)
+            assert not uploading.done()
+        assert len(await uploading) == 6
+        places = shared._runner._conversations.places
+        assert (places.held, places.waiting) == (1, 0)
+
+
+def test_ctrl_c_ends_all_files_that_wait_for_a_full_pool(pool: LocalPool, tmp_path: Path) -> None:
+    for number in range(3):
+        (tmp_path / f"{number}.txt").write_text("x")
+    with executor(pool) as shared, full(pool):
+        places = shared._runner._conversations.places
+        first, others = places.queued(), set(threading.enumerate())
+
+        def interrupt() -> None:
+            places.refused(first)
+            os.kill(os.getpid(), signal.SIGINT)
+
+        timer = threading.Timer(0.5, interrupt)
+        timer.start()
+        with pytest.raises(KeyboardInterrupt):
+            shared.upload(tmp_path, thread_id="a")
+        for left in set(threading.enumerate()) - others:
+            left.join(5)
+            assert not left.is_alive()
+        assert (places.held, places.waiting) == (0, 1)
 
 
 async def test_closing_ends_those_that_wait(pool: LocalPool) -> None:

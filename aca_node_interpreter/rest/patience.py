@@ -74,9 +74,9 @@ class Patience:
     """How the calls of a flow are made."""
 
     deadline: Deadline = NEVER
-    when_full: Callable[[float], Generator[Any, Any, None]] | None = None
-    """What to do, as a flow, when the pool is full, before the call is made again: for at most so many seconds. Without
-    it a full pool is an error at once."""
+    when_full: Callable[[Deadline, float], Generator[Any, Any, None]] | None = None
+    """What to do, as a flow, when the pool is full, before the call is made again: until this deadline, for at most so
+    many seconds. Without it a full pool is an error at once."""
 
 
 IMPATIENT = Patience()

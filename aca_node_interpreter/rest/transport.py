@@ -286,7 +286,7 @@ class Retries:
         if pause >= self.patience.deadline.left():
             return None
         telemetry.sent_again("pool_full")
-        return self.patience.when_full(pause)
+        return self.patience.when_full(self.patience.deadline, pause)
 
 
 def _was_not_sent(outcome: Outcome) -> bool:

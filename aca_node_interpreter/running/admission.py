@@ -9,7 +9,7 @@ from contextlib import suppress
 from aca_node_interpreter import telemetry
 from aca_node_interpreter.errors import AcaNodeError, ConfigurationError
 from aca_node_interpreter.rest.client import SessionPoolClient
-from aca_node_interpreter.rest.flow import Await, Compute, Flow
+from aca_node_interpreter.rest.flow import Await, Compute, Flow, Sleep
 from aca_node_interpreter.rest.patience import Deadline, Patience
 from aca_node_interpreter.rest.side_by_side import side_by_side
 
@@ -72,11 +72,17 @@ def readmitted(
         DeadlineExceededError: there was none in time.
     """
     _log.info("The session pool is full: waiting for a session")
-    place, places = conversations.place_for(talk), conversations.places
+    place, places = conversations.another_place_for(talk), conversations.places
+    if place is None:
+        # Of files that go side by side one waits in line; the others would take more places.
+        yield Sleep(seconds)
+        return
     try:
         with telemetry.span("allocate"):
-            while not (yield Await(place, seconds)) and not places.insist(place):
+            while not (yield Await(place, seconds)):
                 places.check_deadline(deadline)
+                if places.insist(place):
+                    break
     except BaseException:
         places.give_up(place)
         raise

@@ -152,8 +152,17 @@ class Conversations:
 
     def place_for(self, conversation: Conversation) -> Place:
         """Ask for the right to a session; for it, others leave that are idle, the least recently used first."""
-        refused, conversation.place = conversation.place, None
-        place = self.places.queued() if refused is None else self.places.refused(refused)
+        place = self.places.queued()
+        self.make_room()
+        return place
+
+    def another_place_for(self, conversation: Conversation) -> Place | None:
+        """Give back a place for which the pool had no session, and ask for another one; `None` if that was done."""
+        with self._state:
+            refused, conversation.place = conversation.place, None
+        if refused is None:
+            return None
+        place = self.places.refused(refused)
         self.make_room()
         return place
 

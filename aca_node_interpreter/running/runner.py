@@ -275,8 +275,8 @@ class SessionRunner:
                     if talk.is_over:
                         continue
                     connection = self._connected()
-                    client, where = connection.client, (conversations, connection.client, talk, deadline)
-                    client.perform(admitted(*where, stops_the_loop=True))
+                    client, where = connection.client, (conversations, connection.client, talk)
+                    client.perform(admitted(*where, deadline, stops_the_loop=True))
                     self._check_still_open(closings)
                     talk.session.deadline = deadline
                     telemetry.reached(*connection.address)
@@ -302,8 +302,8 @@ class SessionRunner:
                         continue
                     connection = await self._aconnected()
                     client = await connection.client_of_running_loop()
-                    where = conversations, connection.client, talk, deadline
-                    await client.perform(admitted(*where))
+                    where = conversations, connection.client, talk
+                    await client.perform(admitted(*where, deadline))
                     self._check_still_open(closings)
                     talk.session.deadline = deadline
                     telemetry.reached(*connection.address)
