@@ -219,6 +219,26 @@ def test_ctrl_c_ends_all_files_that_wait_for_a_full_pool(pool: LocalPool, tmp_pa
         assert (places.held, places.waiting) == (0, 1)
 
 
+async def test_who_is_cancelled_at_any_moment_leaves_no_session_behind(pool: LocalPool) -> None:
+    async with executor(pool, max_concurrent_sessions=1) as shared:
+        for steps in range(1, 8):
+            await shared.aexecute("1", thread_id="a")
+            cancelled = asyncio.ensure_future(shared.aexecute("1", thread_id="b"))
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            cancelled.cancel()
+            await asyncio.wait([cancelled])
+            await shared.aclose("b")
+        ended = asyncio.ensure_future(shared.aclose("a"))
+        await asyncio.sleep(0)
+        ended.cancel()
+        for _ in range(100):
+            if sessions(pool) == 0:
+                break
+            await asyncio.sleep(0.05)
+        assert sessions(pool) == 0
+
+
 async def test_closing_ends_those_that_wait(pool: LocalPool) -> None:
     shared = executor(pool, max_concurrent_sessions=1)
     slow = asyncio.ensure_future(shared.aexecute("await new Promise(r => setTimeout(r, 5000)); 1", thread_id="a"))

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Sequence
 from contextlib import suppress
 
 from aca_node_interpreter import telemetry
 from aca_node_interpreter.errors import AcaNodeError, ConfigurationError
 from aca_node_interpreter.rest.client import SessionPoolClient
-from aca_node_interpreter.rest.flow import Await, Compute, Flow, Sleep
+from aca_node_interpreter.rest.flow import Await, Flow, Sleep
 from aca_node_interpreter.rest.patience import Deadline, Patience
 from aca_node_interpreter.rest.side_by_side import side_by_side
+from aca_node_interpreter.rest.waiting import begun
 
 from .conversations import Conversation, Conversations
 from .places import probe_after
@@ -46,7 +48,7 @@ def admitted(
         DeadlineExceededError: there was no place in time.
     """
     if idle := conversations.end_idle():
-        yield Compute(lambda: give_back(client, idle))
+        yield from _given_back(client, idle)
     if talk.place is not None:
         return
     place, places = conversations.place_for(talk), conversations.places
@@ -60,7 +62,7 @@ def admitted(
         places.give_up(place)
         raise
     if leaving := conversations.place_taken(talk, place):
-        yield Compute(lambda: give_back(client, leaving))
+        yield from _given_back(client, leaving)
 
 
 def readmitted(
@@ -87,7 +89,12 @@ def readmitted(
         places.give_up(place)
         raise
     if leaving := conversations.place_taken(talk, place):
-        yield Compute(lambda: give_back(client, leaving))
+        yield from _given_back(client, leaving)
+
+
+def _given_back(client: SessionPoolClient, talks: Sequence[Conversation]) -> Flow[None]:
+    """End sessions, which goes on, having begun at once, when nobody waits for it any more."""
+    yield Await(begun(lambda: give_back(client, talks)), math.inf)
 
 
 def give_back(client: SessionPoolClient, talks: Sequence[Conversation]) -> None:

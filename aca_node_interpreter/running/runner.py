@@ -6,6 +6,7 @@ It knows no agent framework. Its sync and async methods may be mixed, from sever
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import threading
 import weakref
@@ -22,7 +23,6 @@ from contextlib import (
 from functools import partial
 from pathlib import Path
 from tempfile import mkdtemp
-from threading import Thread
 from typing import Any, TypeVar
 
 from aca_node_interpreter import telemetry
@@ -33,6 +33,7 @@ from aca_node_interpreter.rest.client import SessionPoolClient
 from aca_node_interpreter.rest.endpoint import checked_identifier
 from aca_node_interpreter.rest.flow import Flow
 from aca_node_interpreter.rest.patience import Deadline, Patience
+from aca_node_interpreter.rest.waiting import begun, wait_for_async
 from aca_node_interpreter.sessions.runs import Run
 from aca_node_interpreter.sessions.session import Session
 from aca_node_interpreter.temporary import make_temporary_directory
@@ -177,8 +178,7 @@ class SessionRunner:
         if talk is not None:
             async with talk.turns.taken_async():
                 if self._ended(talk, closings):
-                    # In a thread, which goes on when nobody waits any more.
-                    await asyncio.to_thread(self._give_back, [talk])
+                    await wait_for_async(begun(lambda: self._give_back([talk])), math.inf)
 
     def close(self) -> None:
         """End the sessions that are this object's own, close connections, stop the pool, remove temporary files.
@@ -321,7 +321,7 @@ class SessionRunner:
         conversations.used(talk)
         if self._closings != closings and connection.pool is None and not talk.is_shared:
             # What was closed meanwhile, by another thread or event loop, may have begun a session once more.
-            Thread(target=_give_back_late, args=(connection, talk), name="aca-node-end").start()
+            begun(lambda: _give_back_late(connection, talk))
 
     def _deadline(self) -> Deadline:
         return Deadline.after(self._settings.deadline)
