@@ -245,6 +245,16 @@ def test_an_idle_conversation_gives_its_session_back_and_is_told(pool: LocalPool
     assert sessions(pool) == before
 
 
+def test_what_was_ended_on_purpose_is_not_told_as_given_back(pool: LocalPool) -> None:
+    with NodeSessionsCodeExecutor(pool.endpoint, token=pool.token, idle_seconds=0.3, rehydrate=True) as executor:
+        executor.upload(b"x", name="in.txt", thread_id="a")
+        time.sleep(0.4)
+        executor.execute("1", thread_id="b")
+        executor.close("a")
+        run = executor.execute("fs.existsSync('/mnt/data/in.txt')", thread_id="a")
+        assert (run.value, run.notes) == (False, ())
+
+
 def test_uploads_of_an_idle_conversation_are_put_back(pool: LocalPool) -> None:
     with NodeSessionsCodeExecutor(pool.endpoint, token=pool.token, idle_seconds=0.3, rehydrate=True) as executor:
         executor.upload(b"x", name="in.txt", thread_id="a")

@@ -21,7 +21,7 @@ from aca_node_interpreter import telemetry
 from aca_node_interpreter.rest.flow import Flow
 from aca_node_interpreter.rest.operations import SessionCalls
 from aca_node_interpreter.sessions.progress import no_progress, show_progress
-from aca_node_interpreter.sessions.session import Session
+from aca_node_interpreter.sessions.session import Session, Uploads
 
 from .places import Place, Places
 from .review import Texts
@@ -77,7 +77,7 @@ class Conversations:
         self._resumed_id = resumed_id
         self._secret = (settings.session_secret or secrets.token_hex(32)).encode("utf-8", "surrogatepass")
         self._known: OrderedDict[Key, Conversation] = OrderedDict()
-        self._given_back: OrderedDict[Key, Session] = OrderedDict()
+        self._given_back: OrderedDict[Key, Uploads] = OrderedDict()
         self._owed: deque[Conversation] = deque()
         self._state = threading.Lock()
         self.places = Places(settings.max_concurrent_sessions)
@@ -108,9 +108,9 @@ class Conversations:
         found = self._known.get(key)
         if found is None:
             found = self._known[key] = self._begun(key)
-            former = self._given_back.pop(key, None)
-            if former is not None:
-                found.session.follow(former)
+            uploads = self._given_back.pop(key, None)
+            if uploads is not None:
+                found.session.follow(uploads)
         self._touch(found)
         return found
 
@@ -122,6 +122,8 @@ class Conversations:
                 # By a replica, if not here.
                 found.session.was_used = True
                 return found
+            # Whoever ends it knows that it is gone.
+            self._given_back.pop(key, None)
             return self._of(key) if key in self._known or (key is OWN and self._resumed_id is not None) else None
 
     def used(self, conversation: Conversation) -> None:
@@ -184,12 +186,14 @@ class Conversations:
         """Forget conversations that are not in use, and tell how many; `to_end` gets those whose session is to end."""
         # In this order: whoever comes to have the turn of one must find it over.
         with ExitStack() as taken, self._state:
-            is_free = (each for each in candidates if taken.enter_context(each.turns.taken_if_free()))
-            leaving = [each for each in islice(is_free, most) if not each.is_over]
+            is_free = (
+                each for each in candidates if not each.is_over and taken.enter_context(each.turns.taken_if_free())
+            )
+            leaving = list(islice(is_free, most))
             for each in leaving:
                 # Replicas may go on with a shared one, which ends by itself when none does.
                 if each.session.has_past and not each.is_shared:
-                    self._given_back[each.key] = each.session
+                    self._given_back[each.key] = each.session.uploads
                     to_end.append(each)
                 self._forget(each)
             while len(self._given_back) > _REMEMBERED:

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import InitVar, dataclass, field, replace
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 from aca_node_interpreter import telemetry
 from aca_node_interpreter.artifacts import Artifact, ArtifactDirectory, IncomingArtifact, printable
@@ -39,6 +39,7 @@ from .runs import Limits, Outcome, Run, finished, reason, refused
 _log = logging.getLogger("aca_node_interpreter")
 
 Mode = Literal["managed", "raw"]
+Uploads: TypeAlias = dict[str, Callable[[], Upload]]
 
 # Files that a model is told of.
 _NAMED = 50
@@ -92,7 +93,7 @@ class Session(StaysHere):
     """Files that a run made and that have not come back yet."""
     _hashes: dict[str, str] = field(default_factory=dict, init=False)
     """Their sha256 by path, where the session told it."""
-    _uploads: dict[str, Callable[[], Upload]] = field(default_factory=dict, init=False)
+    uploads: Uploads = field(default_factory=dict, init=False, repr=False)
     """How to have what was uploaded once more, by path."""
     _previews: dict[str, tuple[Version, str]] = field(default_factory=dict, init=False)
     """What uploaded files hold, as long as they are as they were."""
@@ -225,10 +226,10 @@ class Session(StaysHere):
         """Whether one that takes its place has something to tell: of it, or of one that it was to tell of itself."""
         return self.was_used or self._was_lost
 
-    def follow(self, former: Session) -> None:
-        """Take the place of a session that was given back: the next result says so, and uploads are put back."""
+    def follow(self, uploads: Uploads) -> None:
+        """Take the place of a session that was given back: the next result says so, and its uploads are put back."""
         self._notes.append(_GIVEN_BACK)
-        self._uploads, self._was_lost = former._uploads, True
+        self.uploads, self._was_lost = uploads, True
 
     def remember(self, file: RemoteFile, repeat: Callable[[], Upload] | None = None, preview: str = "") -> RemoteFile:
         """Note a file that was put there by an upload, so that it is not taken for a run's.
@@ -241,7 +242,7 @@ class Session(StaysHere):
         if self._known is not None:
             self._known |= versions([file])
         if repeat is not None:
-            self._uploads[file.path] = repeat
+            self.uploads[file.path] = repeat
         return file
 
     def _run_raw(self, code: str, timeout: float, saved_in: ArtifactDirectory) -> Flow[Outcome]:
@@ -371,13 +372,13 @@ class Session(StaysHere):
     def _restored(self) -> Flow[None]:
         """Put back, into a session that lost them, the files that were uploaded."""
         self._has_packages = False
-        if self._uploads:
+        if self.uploads:
             there = {file.path for file in (yield from listing(self.calls))}
             back = []
-            for path in sorted(self._uploads.keys() - there):
+            for path in sorted(self.uploads.keys() - there):
                 try:
                     directory = path.rpartition("/")[0]
-                    self.remember((yield self.calls.upload_file(self._uploads[path](), path=directory or None)))
+                    self.remember((yield self.calls.upload_file(self.uploads[path](), path=directory or None)))
                     back.append(printable(path))
                 except (AcaNodeError, OSError) as error:
                     self._notes.append(f"{printable(path)} could not be put back: {reason(error)}")
