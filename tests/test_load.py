@@ -10,7 +10,6 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -189,8 +188,12 @@ async def test_files_that_go_side_by_side_into_a_full_pool_take_one_place(
         (tmp_path / f"{number}.txt").write_text("x")
     async with executor(pool) as shared:
         with full(pool):
-            upload = shared.aupload if is_async else partial(asyncio.to_thread, shared.upload)
-            uploading = asyncio.ensure_future(upload(tmp_path, thread_id="a"))
+            call = (
+                shared.aupload(tmp_path, thread_id="a")
+                if is_async
+                else asyncio.to_thread(shared.upload, tmp_path, thread_id="a")
+            )
+            uploading = asyncio.ensure_future(call)
             await asyncio.sleep(0.8)
             assert not uploading.done()
         assert len(await uploading) == 6
