@@ -552,7 +552,7 @@ def test_a_full_pool_is_an_error_at_once_or_waited_for(refusal: Response, least:
         with pytest.raises(errors.PoolFullError, match="All sessions"):
             client.execute("1")
         operation = SessionCalls("a-session").execute("1")
-        assert client.perform(flow_of(operation), Patience(Deadline.after(60), when_full)).succeeded
+        assert client.perform(flow_of(operation), Patience(Deadline.after(120), when_full)).succeeded
     assert len(server.requests) == 3
     assert len(paused) == 1
     assert least <= paused[0] < 3
@@ -596,3 +596,11 @@ def test_an_upload_is_sent_whole_again_with_a_new_token(client_class: Any) -> No
     with serve(answer) as server, client_class(server.url, credential=lambda: next(tokens)) as client:
         client.upload_file(io.BytesIO(content), name="a.bin")
     assert [content in request.body for request in server.requests] == [True, True]
+
+
+def test_a_full_pool_is_waited_for_only_as_long_as_the_run_still_fits(client_class: Any) -> None:
+    with serve(lambda _: Response(429)) as server, client_class(server.url, token="t") as client:
+        operation = SessionCalls("a-session").execute("1", timeout=60)
+        with pytest.raises(errors.PoolFullError):
+            client.perform(flow_of(operation), Patience(Deadline.after(59), lambda *_: flow_of(operation)))
+    assert len(server.requests) == 1

@@ -334,7 +334,7 @@ def test_files_of_every_run_that_was_given_up_come_with_the_next(talk: Conversat
     for name in ("a", "b"):
         code = Prepared(f"fs.writeFileSync('/mnt/data/{name}', '1')")
         flow = session._runtime.run(code, 5, cell=9)
-        talk.executor._runner._connected().client._send(next(flow))  # type: ignore[arg-type]
+        talk.executor._runner._connected(0).client._send(next(flow))  # type: ignore[arg-type]
         flow.close()  # as when its caller goes away
     assert sorted(each.name for each in talk.run("2").artifacts) == ["a", "b"]
 

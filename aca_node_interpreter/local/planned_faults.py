@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from starlette.responses import Response
 
     from .exchange import Exchange
+
+_REMEMBERED = 10_000
 
 
 @dataclass(frozen=True)
@@ -34,7 +37,7 @@ class PlannedFaults:
     def __init__(self, faults: Iterable[Fault] = ()) -> None:
         self._lock = threading.Lock()
         self._plans: tuple[_Plan, ...] = ()
-        self._met: list[Met] = []
+        self._met: deque[Met] = deque(maxlen=_REMEMBERED)
         self.add(*faults)
 
     def __bool__(self) -> bool:
@@ -65,7 +68,7 @@ class PlannedFaults:
 
     @property
     def met(self) -> list[Met]:
-        """The faults that calls have met, in their order."""
+        """The faults that calls have met, in their order; the last 10,000."""
         with self._lock:
             return list(self._met)
 
@@ -94,7 +97,8 @@ class PlannedFaults:
         if not isinstance(outcome, Spared):
             return outcome
         with self._lock:
-            self._met = [each for each in self._met if each is not met]  # an equal one is another call's
+            others = [each for each in self._met if each is not met]  # an equal one is another call's
+            self._met = deque(others, maxlen=_REMEMBERED)
             plan.met -= 1
         return outcome.reply
 

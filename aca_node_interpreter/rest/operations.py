@@ -123,6 +123,8 @@ class Operation(StaysHere, Generic[T]):
     replayable: bool = True
     """Whether sending it twice does what sending it once does."""
     runs_code: bool = False
+    takes: float = 0.0
+    """Seconds that must be left when it is sent: a run's limit."""
 
     @property
     def target(self) -> str:
@@ -229,6 +231,7 @@ class SessionCalls(StaysHere):
             query=self._query(legacy=legacy),
             body=request,
             wait=math.ceil(timeout) + _RUN_MARGIN,
+            takes=math.ceil(timeout),
             replayable=False,
             runs_code=True,
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from aca_node_interpreter.errors import DeadlineExceededError
@@ -22,6 +22,8 @@ class Deadline:
     """By `time.monotonic`."""
     seconds: float = math.inf
     """How long that was when it began, for messages."""
+    whole: Deadline | None = field(default=None, repr=False)
+    """The one that this is a part of, and ends with."""
 
     @classmethod
     def after(cls, seconds: float) -> Deadline:
@@ -30,11 +32,16 @@ class Deadline:
 
     def left(self) -> float:
         """Return the seconds that are left, at least 0."""
-        return max(0.0, self.at - time.monotonic())
+        left = max(0.0, self.at - time.monotonic())
+        return left if self.whole is None else min(left, self.whole.left())
 
     def part(self) -> Deadline:
         """Return the same deadline for a part of the work, which `end` can end sooner."""
-        return Deadline(self.at, self.seconds)
+        return self.earlier(0)
+
+    def earlier(self, seconds: float) -> Deadline:
+        """Return the deadline that leaves so many seconds until this one."""
+        return Deadline(self.at - seconds, self.seconds, self)
 
     def end(self) -> None:
         """Have it be over now."""
@@ -43,7 +50,7 @@ class Deadline:
     @property
     def is_over(self) -> bool:
         """Whether nothing is left."""
-        return time.monotonic() >= self.at
+        return time.monotonic() >= self.at or (self.whole is not None and self.whole.is_over)
 
     def sooner(self, seconds: float) -> float | None:
         """Return the seconds that may be waited for something that should take at most these; `None` for ever."""

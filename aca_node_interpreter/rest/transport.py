@@ -283,10 +283,12 @@ class Retries:
         self._refusals += 1
         chance = random.random()  # noqa: S311  # nothing secret
         pause = asked * (1 + chance / 10) if asked else most * (1 + chance) / 2
-        if pause >= self.patience.deadline.left():
+        # A run's limit is on its way with the code: it must still fit when the pool has a session.
+        deadline = self.patience.deadline.earlier(self.operation.takes)
+        if pause >= deadline.left():
             return None
         telemetry.sent_again("pool_full")
-        return self.patience.when_full(self.patience.deadline, pause)
+        return self.patience.when_full(deadline, pause)
 
 
 def _was_not_sent(outcome: Outcome) -> bool:

@@ -16,6 +16,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import islice, takewhile
 from typing import TypeAlias
+from weakref import WeakValueDictionary
 
 from aca_node_interpreter import telemetry
 from aca_node_interpreter.rest.flow import Flow
@@ -48,10 +49,10 @@ class Conversation:
     """Whether it was somebody else's before, who ends it."""
     is_shared: bool
     """Whether replicas may go on with it, so that it does not end with the executor."""
+    texts: Texts
+    """What is reviewed before its turn comes."""
     turns: Turns = field(default_factory=Turns)
     """Runs take turns: two at once could not tell whose files are whose."""
-    texts: Texts = field(default_factory=Texts)
-    """What is reviewed before its turn comes."""
     last_used: float = field(default_factory=time.monotonic)
     is_over: bool = False
     """Whether another session has taken its place."""
@@ -79,6 +80,7 @@ class Conversations:
         self._known: OrderedDict[Key, Conversation] = OrderedDict()
         self._given_back: OrderedDict[Key, Uploads] = OrderedDict()
         self._owed: deque[Conversation] = deque()
+        self._text_turns: WeakValueDictionary[Key, Turns] = WeakValueDictionary()
         self._state = threading.Lock()
         self.places = Places(settings.max_concurrent_sessions)
         telemetry.watch(self)
@@ -233,7 +235,9 @@ class Conversations:
             keeps_uploads=settings.rehydrate,
             progress=show_progress if settings.show_progress else no_progress,
         )
-        return Conversation(key, session, is_lent=resumed_id is not None, is_shared=is_shared)
+        # Texts wait for each other also when the session is given back while one of them is asked about.
+        texts = Texts(self._text_turns.setdefault(key, Turns()))
+        return Conversation(key, session, is_lent=resumed_id is not None, is_shared=is_shared, texts=texts)
 
     def _identifier(self, nonce: str, key: Key) -> str:
         """Return an identifier that only who has the secret can work out."""

@@ -34,14 +34,15 @@ _UNREADABLE = (
 class Texts:
     """What is known of the texts of one conversation."""
 
-    turns: Turns = field(default_factory=Turns)
+    turns: Turns
+    """The conversation's, whichever session it has meanwhile."""
     own: set[str] = field(default_factory=set)
     """Variables of theirs that hide modules that Node.js has as globals."""
 
     @contextmanager
     def asked_about(self) -> Iterator[None]:
         """Note that one of them is waiting for an answer."""
-        token = _asked_about.set((*_asked_about.get(), self))
+        token = _asked_about.set((*_asked_about.get(), self.turns))
         try:
             yield
         finally:
@@ -53,11 +54,11 @@ class Texts:
         Raises:
             ConfigurationError: it is, and would wait for ever.
         """
-        if self in _asked_about.get():
+        if self.turns in _asked_about.get():
             raise ConfigurationError("`approve` can't run code in the conversation that it is asked about.")
 
 
-_asked_about: ContextVar[tuple[Texts, ...]] = ContextVar("aca_node_interpreter_asked_about", default=())
+_asked_about: ContextVar[tuple[Turns, ...]] = ContextVar("aca_node_interpreter_asked_about", default=())
 
 
 @dataclass(frozen=True)

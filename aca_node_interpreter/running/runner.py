@@ -160,7 +160,7 @@ class SessionRunner:
 
     async def start(self) -> None:
         """Open now what the first run would open."""
-        await self._aconnected()
+        await self._aconnected(self._closings)
 
     def end(self, conversation: Key) -> None:
         """End a conversation's session, once nobody runs code in it; the next run has a new one."""
@@ -169,7 +169,7 @@ class SessionRunner:
         if talk is not None:
             with talk.turns.taken():
                 if self._ended(talk, closings):
-                    self._give_back([talk])
+                    self._give_back([talk], closings)
 
     async def aend(self, conversation: Key) -> None:
         """Do what `end` does, without holding up the event loop; whoever stops waiting for its turn ends nothing."""
@@ -178,7 +178,7 @@ class SessionRunner:
         if talk is not None:
             async with talk.turns.taken_async():
                 if self._ended(talk, closings):
-                    await wait_for_async(begun(lambda: self._give_back([talk])), math.inf)
+                    await wait_for_async(begun(lambda: self._give_back([talk], closings)), math.inf)
 
     def close(self) -> None:
         """End the sessions that are this object's own, close connections, stop the pool, remove temporary files.
@@ -186,10 +186,11 @@ class SessionRunner:
         A run that is under way ends with an error, and so do those that wait for their turn.
         """
         with self._state:
-            self._closings += 1
             connection, self._connection, self._artifacts = self._connection, None, None
             talks = self._conversations.all()
             ended, self._conversations = self._conversations, Conversations(self._settings, self._resumed_id)
+            # After these: who read the new number then reads what it belongs to.
+            self._closings += 1
             if self._remove_directory is not None:
                 self._saved.clear()
             clean_ups = [each for each in (self._release, self._remove_directory) if each is not None]
@@ -224,20 +225,21 @@ class SessionRunner:
             self._conversations.end(talk)
             return True
 
-    def _give_back(self, talks: Sequence[Conversation]) -> None:
+    def _give_back(self, talks: Sequence[Conversation], closings: int) -> None:
         if any(talk.session.was_used for talk in talks):
-            give_back(self._connected().client, talks)
+            give_back(self._connected(closings).client, talks)
 
-    def _connected(self) -> Connection:
+    def _connected(self, closings: int) -> Connection:
         with self._state:
+            self._check_still_open(closings)
             if self._connection is None:
                 self._connection = Connection.open(self._settings)
                 self._release = weakref.finalize(self, _in_this_process(self._connection.release))
             return self._connection
 
-    async def _aconnected(self) -> Connection:
+    async def _aconnected(self, closings: int) -> Connection:
         connection = self._connection
-        return connection if connection is not None else await asyncio.to_thread(self._connected)
+        return connection if connection is not None else await asyncio.to_thread(self._connected, closings)
 
     def _reviewed(self, submission: Submission | None, key: Key) -> AbstractContextManager[None]:
         return nullcontext() if submission is None else submission.passed(self._conversations.of(key).texts)
@@ -274,7 +276,7 @@ class SessionRunner:
                     self._check_still_open(closings)
                     if talk.is_over:
                         continue
-                    connection = self._connected()
+                    connection = self._connected(closings)
                     client, where = connection.client, (conversations, connection.client, talk)
                     client.perform(admitted(*where, deadline, stops_the_loop=True))
                     self._check_still_open(closings)
@@ -300,7 +302,7 @@ class SessionRunner:
                     self._check_still_open(closings)
                     if talk.is_over:
                         continue
-                    connection = await self._aconnected()
+                    connection = await self._aconnected(closings)
                     client = await connection.client_of_running_loop()
                     where = conversations, connection.client, talk
                     await client.perform(admitted(*where, deadline))

@@ -145,7 +145,10 @@ class Runtime:
         for _ in range(_SENDINGS):
             is_first = not self.is_installed
             mark = _new_mark()
-            limit = deadline.time_for_run(seconds)
+            try:
+                limit = deadline.time_for_run(seconds)
+            except DeadlineExceededError as error:
+                raise _untold(None) if repeats else error  # noqa: B904  # it is the same one, or says more
             request = runtime_calls.run_request(
                 prepared, mark=mark, run_id=self._pending, cell=cell, limit=limit, seen=seen
             )

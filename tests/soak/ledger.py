@@ -282,4 +282,4 @@ class Conversation:
 
 
 def _changed(file: SavedFile) -> str:
-    return f"{file.name} changed while it was fetched"
+    return f"{file.name} as the session told it"
