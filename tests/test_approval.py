@@ -226,6 +226,29 @@ async def test_texts_of_a_conversation_are_asked_about_and_run_in_their_order(ap
     assert [run.value for run in runs] == ["0", "0,1", "0,1,2"]
 
 
+async def test_texts_keep_their_order_when_their_session_is_given_back_meanwhile(approved: Make) -> None:
+    asked, answer = [], asyncio.Event()
+
+    async def ask(proposal: Proposal) -> bool:
+        asked.append(proposal.code)
+        if proposal.code == "1":
+            await answer.wait()
+        return True
+
+    executor = approved(ask, max_concurrent_sessions=1)
+    await executor.aexecute("0", thread_id="a")
+    first = asyncio.ensure_future(executor.aexecute("1", thread_id="a"))
+    await asyncio.sleep(0.05)
+    # It needs the only place, which the first one's conversation holds while somebody thinks.
+    await executor.aexecute("other", thread_id="b")
+    second = asyncio.ensure_future(executor.aexecute("2", thread_id="a"))
+    await asyncio.sleep(0.3)
+    assert asked == ["0", "1", "other"]
+    answer.set()
+    await asyncio.wait_for(asyncio.gather(first, second), PATIENCE)
+    assert asked == ["0", "1", "other", "2"]
+
+
 async def test_an_executor_that_was_closed_meanwhile_runs_nothing(approved: Make) -> None:
     asked, closed = asyncio.Event(), asyncio.Event()
 
