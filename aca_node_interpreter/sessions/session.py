@@ -141,11 +141,13 @@ class Session(StaysHere):
             outcome = yield from self._run_managed(text, timeout, saved_in)
         else:
             outcome = yield from self._run_raw(text if isinstance(text, str) else text.code, timeout, saved_in)
-        notes, self._notes = self._notes, []
+        notes = list(self._notes)
         outcome = replace(outcome, notes=(*outcome.notes, *notes))
         most = self.limits.artifacts
         run: Run = yield Compute(lambda: finished(outcome, saved_in, limit, most=most))
         telemetry.ran(run, next((what for note, what in _CHANGES.items() if note in notes), before))
+        # Not before: whoever waited may have gone away, and the next result is to tell it then.
+        del self._notes[: len(notes)]
         return run
 
     def upload(
