@@ -91,6 +91,8 @@ class Session(StaysHere):
     """Paths that were uploaded since the last run."""
     _owed: dict[str, RemoteFile] = field(default_factory=dict, init=False)
     """Files that a run made and that have not come back yet."""
+    _brought: set[str] = field(default_factory=set, init=False)
+    """Those of them that came, until somebody has the result with them."""
     _hashes: dict[str, str] = field(default_factory=dict, init=False)
     """Their sha256 by path, where the session told it."""
     uploads: Uploads = field(default_factory=dict, init=False, repr=False)
@@ -136,6 +138,7 @@ class Session(StaysHere):
             telemetry.refused()
             return refused(text.message, limit)
         telemetry.sent(text if isinstance(text, str) else text.code)
+        self._brought.clear()
         before: SessionState = "new" if self._is_untouched and not self.was_used else "used"
         if isinstance(text, Prepared) and self.mode == "managed":
             outcome = yield from self._run_managed(text, timeout, saved_in)
@@ -146,8 +149,11 @@ class Session(StaysHere):
         most = self.limits.artifacts
         run: Run = yield Compute(lambda: finished(outcome, saved_in, limit, most=most))
         telemetry.ran(run, next((what for note, what in _CHANGES.items() if note in notes), before))
-        # Not before: whoever waited may have gone away, and the next result is to tell it then.
+        # Not before: whoever waited may have gone away, and the next result is to bring and tell it then.
         del self._notes[: len(notes)]
+        self._owed = {path: file for path, file in self._owed.items() if path not in self._brought}
+        self._hashes = {path: sha256 for path, sha256 in self._hashes.items() if path in self._owed}
+        self._brought.clear()
         return run
 
     def upload(
@@ -329,8 +335,7 @@ class Session(StaysHere):
         collection = yield from collect(
             self.calls, wanted, saved_in, self.limits.artifacts, self._hashes, progress=self.progress
         )
-        self._owed = {path: file for path, file in self._owed.items() if path in collection.missing}
-        self._hashes = {path: sha256 for path, sha256 in self._hashes.items() if path in self._owed}
+        self._brought = set(self._owed) - collection.missing
         if self._known is not None:
             self._known |= versions(wanted)
         if manifest.more:
