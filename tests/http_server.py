@@ -21,6 +21,8 @@ class Request:
     target: str
     headers: Mapping[str, str]
     body: bytes
+    port: int = 0
+    """The client's, and so which of its connections it came over."""
 
     @property
     def path(self) -> str:
@@ -64,7 +66,8 @@ def serve(answer: Answer, *, certificate: Path | None = None) -> Iterator[Server
 
         def handle_any(self) -> None:
             body = self._read_body()
-            request = Request(self.command, self.path, {k.lower(): v for k, v in self.headers.items()}, body)
+            headers = {name.lower(): value for name, value in self.headers.items()}
+            request = Request(self.command, self.path, headers, body, self.client_address[1])
             server.requests.append(request)
             response = answer(request)
             if response.status is None:

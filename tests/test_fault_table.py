@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from aca_node_interpreter import errors
-from aca_node_interpreter.rest import transport
+from aca_node_interpreter.rest import connections, transport
 from aca_node_interpreter.rest.flow import Download, Flow, Sleep
 from aca_node_interpreter.rest.local_files import BoundedBuffer
 from aca_node_interpreter.rest.operations import Operation, SessionCalls, Upload
@@ -47,11 +47,11 @@ def met_by(row: Row, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterato
     with row.meeting(tmp_path) as met:
         for name, value in met.environment.items():
             monkeypatch.setenv(name, value)
-        transport._trusted.cache_clear()
+        connections._trusted.cache_clear()
         try:
             yield met
         finally:
-            transport._trusted.cache_clear()
+            connections._trusted.cache_clear()
 
 
 def call(kind: Kind, row: Row) -> Flow[Any]:

@@ -18,6 +18,7 @@ from aca_node_interpreter.errors import AcaNodeError, ServiceUnreachableError
 from . import transport
 from .auth import Credential, TokenProvider, TokenSource
 from .client import SIDE_BY_SIDE, ClientBase
+from .connections import AsyncConnections
 from .flow import Await, Batch, Compute, Download, Flow, Send, Sleep, Step, until_finished
 from .local_files import BoundedBuffer, FileSource, FileTarget, Sink, opened, opened_target
 from .models import Execution, PoolMetadata, RemoteFile, SessionInfo
@@ -64,8 +65,8 @@ class AsyncSessionPoolClient(ClientBase):
         )
         self._http = httpx.AsyncClient(
             auth=self._auth,
-            transport=http_transport or transport.by_socket(self._endpoint, httpx.AsyncHTTPTransport),
-            **transport.settings(self._endpoint),
+            transport=http_transport or AsyncConnections(self._endpoint),
+            **transport.settings(),
         )
 
     async def __aenter__(self) -> Self:

@@ -21,6 +21,7 @@ from aca_node_interpreter.secrecy import StaysHere
 
 from . import transport
 from .auth import BearerAuth, Credential, TokenProvider, TokenSource, checked_token
+from .connections import Connections
 from .endpoint import Endpoint, new_identifier
 from .flow import Await, Batch, Compute, Download, Flow, Send, Sleep, Step, until_finished
 from .local_files import BoundedBuffer, FileSource, FileTarget, Sink, opened, opened_target
@@ -118,8 +119,8 @@ class SessionPoolClient(ClientBase):
         )
         self._http = httpx.Client(
             auth=self._auth,
-            transport=http_transport or transport.by_socket(self._endpoint, httpx.HTTPTransport),
-            **transport.settings(self._endpoint),
+            transport=http_transport or Connections(self._endpoint),
+            **transport.settings(),
         )
 
     def __enter__(self) -> Self:

@@ -1,6 +1,6 @@
 """How a call meets httpx: what goes out, which errors come back, and when a call is sent again.
 
-No other module but `auth` and `client` knows httpx.
+No other module but `auth`, `connections` and the clients knows httpx.
 """
 
 from __future__ import annotations
@@ -8,12 +8,10 @@ from __future__ import annotations
 import logging
 import random
 import re
-import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import cache
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeAlias
 
 import httpx
 
@@ -37,9 +35,6 @@ from .unreached import advice, tls_error
 _CONNECT_TIMEOUT = 10.0  # seconds
 _WRITE_TIMEOUT = 60.0  # seconds without progress
 
-# A run holds its connection while it lasts, so the number of connections bounds the sessions in use.
-_LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=64)
-
 _PAUSES = (0.2, 1.0)
 """Seconds before a call is sent again, and so how often that is done."""
 
@@ -53,8 +48,6 @@ _FULL_FIRST, _FULL_MOST = 0.25, 8.0
 _PASSING = (500, 502, 503, 504)
 # What httpx raises before anything was sent.
 _NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
-
-Transport = TypeVar("Transport", httpx.HTTPTransport, httpx.AsyncHTTPTransport)
 
 _ENCODINGS = ("gzip", "deflate")
 
@@ -83,29 +76,14 @@ for _name in ("httpx", "httpcore.http11"):
     logging.getLogger(_name).addFilter(_WithoutIdentifier())
 
 
-def settings(endpoint: Endpoint) -> dict[str, Any]:
-    """Return what both httpx clients are made with.
-
-    A loopback endpoint never goes through a proxy of the environment: the token would go there too.
-    """
+def settings() -> dict[str, Any]:
+    """Return what both httpx clients are made with, but for their transport."""
     return {
-        "trust_env": not endpoint.is_loopback,
-        "verify": False if endpoint.url.startswith("http:") else _trusted(),
+        "trust_env": False,
+        "verify": False,
         # Nothing that blows up a few bytes into gigabytes at once, as the newer compressions do.
         "headers": {"User-Agent": f"aca-node-interpreter/{version()}", "Accept-Encoding": ", ".join(_ENCODINGS)},
-        "limits": _LIMITS,
     }
-
-
-def by_socket(endpoint: Endpoint, kind: type[Transport]) -> Transport | None:
-    """Return what leads to the endpoint's Unix socket; nothing when it has none, and httpx finds the way itself."""
-    return None if endpoint.socket is None else kind(verify=False, trust_env=False, limits=_LIMITS, uds=endpoint.socket)
-
-
-@cache
-def _trusted() -> ssl.SSLContext:
-    """Load the certificates to trust, once: it takes 20 ms."""
-    return httpx.create_ssl_context()
 
 
 def request(endpoint: Endpoint, operation: Operation[Any], deadline: Deadline, **headers: str) -> dict[str, Any]:
