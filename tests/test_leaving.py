@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ import pytest
 
 from aca_node_interpreter import LocalPool, NodeSessionsCodeExecutor
 from aca_node_interpreter.errors import AcaNodeError
+from aca_node_interpreter.local import faults
+from aca_node_interpreter.rest.client import SessionPoolClient
 from tests.left_behind import gone
 
 SCRIPT = """
@@ -93,20 +96,54 @@ def test_what_a_killed_program_leaves_goes_with_the_next(scratch: Path, isolatio
     assert [each.name for each in scratch.iterdir()] == [kept.name]
 
 
-def test_a_run_that_ends_after_the_closing_saves_nothing(scratch: Path, pool: LocalPool) -> None:
-    executor = NodeSessionsCodeExecutor(pool.endpoint, token=pool.token)
-    before = set(scratch.iterdir())
+def own_threads() -> list[str]:
+    return [each.name for each in threading.enumerate() if each.name.startswith("aca-node")]
+
+
+@pytest.fixture
+def slow_to_end(isolation: Any) -> Iterator[LocalPool]:
+    """A pool that takes its time to end a session."""
+    with LocalPool(isolation=isolation, faults=[faults.Stall(0.7, at="before", on="delete_session")]) as running:
+        yield running
+
+
+async def test_closing_waits_for_what_ends_a_session(slow_to_end: LocalPool) -> None:
+    before = own_threads()
+    async with NodeSessionsCodeExecutor(slow_to_end.endpoint, token=slow_to_end.token) as executor:
+        await executor.aexecute("1", thread_id="a")
+        ending = asyncio.ensure_future(executor.aclose("a"))
+        await asyncio.sleep(0.1)
+        ending.cancel()
+        await asyncio.wait([ending])
+        assert own_threads() != before
+    assert own_threads() == before
+    with SessionPoolClient(slow_to_end.endpoint, token=slow_to_end.token) as client:
+        assert client.list_sessions() == []
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_a_run_that_ends_after_the_closing_leaves_nothing(
+    scratch: Path, slow_to_end: LocalPool, is_async: bool
+) -> None:
+    executor = NodeSessionsCodeExecutor(slow_to_end.endpoint, token=slow_to_end.token)
+    before, threads = set(scratch.iterdir()), own_threads()
     begun = threading.Event()
     outcomes: list[Any] = []
+    code = "await new Promise(r => setTimeout(r, 1500)); 'x'.repeat(50_000)"
 
     async def run() -> None:
         await executor.aexecute("1")
         begun.set()
-        outcomes.append(await executor.aexecute("await new Promise(r => setTimeout(r, 800)); 'x'.repeat(50_000)"))
+        outcomes.append(await executor.aexecute(code))
 
     def work() -> None:
         try:
-            asyncio.run(run())
+            if is_async:
+                asyncio.run(run())
+            else:
+                executor.execute("1")
+                begun.set()
+                outcomes.append(executor.execute(code))
         except AcaNodeError as error:
             outcomes.append(error)
 
@@ -115,14 +152,14 @@ def test_a_run_that_ends_after_the_closing_saves_nothing(scratch: Path, pool: Lo
     assert begun.wait(30)
     directory = executor.artifacts_path
     executor.close()
+    assert own_threads() == threads
     thread.join(60)
-    # What ends the session that the run had begun once more.
-    for each in threading.enumerate():
-        if each.name == "aca-node-end":
-            each.join(20)
+    assert own_threads() == threads
     assert len(outcomes) == 1
     assert not directory.exists()
     assert set(scratch.iterdir()) == before
+    with SessionPoolClient(slow_to_end.endpoint, token=slow_to_end.token) as client:
+        assert client.list_sessions() == []
 
 
 def test_a_directory_that_was_removed_is_not_made_again(scratch: Path) -> None:

@@ -237,7 +237,7 @@ def test_a_call_that_fails_is_an_error_and_code_that_fails_is_an_outcome(executo
 async def test_a_call_that_is_cancelled_says_so_and_leaves_the_callers_span(executor: NodeSessionsCodeExecutor) -> None:
     with trace.get_tracer("program").start_as_current_span("program") as program:
         running = asyncio.ensure_future(executor.aexecute("await new Promise(() => setInterval(() => {}, 1000))"))
-        talks = executor._runner._conversations.all
+        talks = executor._runner._conversations.unended
         await asyncio.to_thread(wait_until, lambda: any(talk.session.was_used for talk in talks()))
         running.cancel()
         with pytest.raises(asyncio.CancelledError):

@@ -4,31 +4,23 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Sequence
-from contextlib import suppress
 
 from aca_node_interpreter import telemetry
-from aca_node_interpreter.errors import AcaNodeError, ConfigurationError
-from aca_node_interpreter.rest.client import SessionPoolClient
+from aca_node_interpreter.errors import ConfigurationError
 from aca_node_interpreter.rest.flow import Await, Flow, Sleep
-from aca_node_interpreter.rest.patience import Deadline, Patience
-from aca_node_interpreter.rest.side_by_side import side_by_side
-from aca_node_interpreter.rest.waiting import begun
+from aca_node_interpreter.rest.patience import Deadline
 
 from .conversations import Conversation, Conversations
+from .endings import Endings
 from .places import probe_after
 from .turns import STOPS_THE_LOOP
-
-# Sessions that are ended side by side, and the seconds for each.
-_SIDE_BY_SIDE = 8
-_END_SECONDS = 10.0
 
 _log = logging.getLogger("aca_node_interpreter")
 
 
 def admitted(
     conversations: Conversations,
-    client: SessionPoolClient,
+    endings: Endings,
     talk: Conversation,
     deadline: Deadline,
     *,
@@ -38,7 +30,7 @@ def admitted(
 
     Args:
         conversations: all that there are.
-        client: ends sessions, in threads that go on when nobody waits any more.
+        endings: end sessions.
         talk: the conversation.
         deadline: when waiting must be over.
         stops_the_loop: whether waiting holds up an event loop on which others may have the places.
@@ -48,7 +40,7 @@ def admitted(
         DeadlineExceededError: there was no place in time.
     """
     if idle := conversations.end_idle():
-        yield from _given_back(client, idle)
+        yield Await(endings.begin(idle), math.inf)
     if talk.place is not None:
         return
     place, places = conversations.place_for(talk), conversations.places
@@ -62,11 +54,11 @@ def admitted(
         places.give_up(place)
         raise
     if leaving := conversations.place_taken(talk, place):
-        yield from _given_back(client, leaving)
+        yield Await(endings.begin(leaving), math.inf)
 
 
 def readmitted(
-    conversations: Conversations, client: SessionPoolClient, talk: Conversation, deadline: Deadline, seconds: float
+    conversations: Conversations, endings: Endings, talk: Conversation, deadline: Deadline, seconds: float
 ) -> Flow[None]:
     """Wait, after the pool was full, for a session that an idle conversation leaves, or for so many seconds for any.
 
@@ -89,19 +81,4 @@ def readmitted(
         places.give_up(place)
         raise
     if leaving := conversations.place_taken(talk, place):
-        yield from _given_back(client, leaving)
-
-
-def _given_back(client: SessionPoolClient, talks: Sequence[Conversation]) -> Flow[None]:
-    """End sessions, which goes on, having begun at once, when nobody waits for it any more."""
-    yield Await(begun(lambda: give_back(client, talks)), math.inf)
-
-
-def give_back(client: SessionPoolClient, talks: Sequence[Conversation]) -> None:
-    """End sessions, side by side; one that can't be told ends by itself after its cooldown."""
-
-    def end(talk: Conversation) -> None:
-        with suppress(AcaNodeError):
-            client.perform(talk.given_back(), Patience(Deadline.after(_END_SECONDS)))
-
-    side_by_side(end, talks, _SIDE_BY_SIDE)
+        yield Await(endings.begin(leaving), math.inf)

@@ -14,6 +14,7 @@ from aca_node_interpreter.rest.async_client import AsyncSessionPoolClient
 from aca_node_interpreter.rest.client import SessionPoolClient
 from aca_node_interpreter.rest.endpoint import Endpoint
 
+from .endings import Endings
 from .settings import Settings
 
 if TYPE_CHECKING:
@@ -42,7 +43,11 @@ class Connection:
     """What both clients are made with."""
     pool: LocalPool | None
     """The embedded pool, if that is what it is."""
+    endings: Endings = field(init=False, repr=False)
     of_loops: dict[asyncio.AbstractEventLoop, OfLoop] = field(default_factory=dict, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self.endings = Endings(self.client)
 
     @classmethod
     def open(cls, settings: Settings) -> Connection:

@@ -56,13 +56,18 @@ class Conversation:
     last_used: float = field(default_factory=time.monotonic)
     is_over: bool = False
     """Whether another session has taken its place."""
+    is_ended: bool = False
+    """Whether the session was told to end."""
     place: Place | None = None
     """What lets it have a session now, where it has that."""
 
     def given_back(self) -> Flow[None]:
         """End the session, if it is ours and there is one."""
-        if self.session.was_used and not self.is_lent:
-            yield self.session.calls.delete_session()
+        try:
+            if self.session.was_used and not self.is_lent:
+                yield self.session.calls.delete_session()
+        finally:
+            self.is_ended = True
 
 
 class Conversations:
@@ -80,6 +85,7 @@ class Conversations:
         self._known: OrderedDict[Key, Conversation] = OrderedDict()
         self._given_back: OrderedDict[Key, Uploads] = OrderedDict()
         self._owed: deque[Conversation] = deque()
+        self._left: list[Conversation] = []
         self._text_turns: WeakValueDictionary[Key, Turns] = WeakValueDictionary()
         self._state = threading.Lock()
         self.places = Places(settings.max_concurrent_sessions)
@@ -142,6 +148,8 @@ class Conversations:
         """Forget a conversation, in its turn."""
         with self._state:
             self._forget(conversation)
+            if conversation.session.was_used:
+                self._note_left(conversation)
             if conversation.key is OWN:
                 self._resumed_id = None
 
@@ -197,6 +205,7 @@ class Conversations:
                 if each.session.has_past and not each.is_shared:
                     self._given_back[each.key] = each.session.uploads
                     to_end.append(each)
+                    self._note_left(each)
                 self._forget(each)
             while len(self._given_back) > _REMEMBERED:
                 self._given_back.popitem(last=False)
@@ -209,10 +218,14 @@ class Conversations:
             conversation.place = None
             self.places.leave()
 
-    def all(self) -> list[Conversation]:
-        """Return those that there are, and those that left and whose session has not been ended yet."""
+    def _note_left(self, conversation: Conversation) -> None:
+        self._left = [*(each for each in self._left if not each.is_ended), conversation]
+
+    def unended(self) -> list[Conversation]:
+        """Return those that closing ends: all but shared ones, and those that left and have not been ended yet."""
         with self._state:
-            return [*self._known.values(), *self._owed]
+            left = [each for each in self._left if not each.is_ended]
+            return [*(each for each in self._known.values() if not each.is_shared), *left]
 
     @property
     def are_held_up_here(self) -> bool:

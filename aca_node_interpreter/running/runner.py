@@ -11,7 +11,8 @@ import os
 import threading
 import weakref
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import Future
 from contextlib import (
     AbstractAsyncContextManager,
     AbstractContextManager,
@@ -19,6 +20,7 @@ from contextlib import (
     asynccontextmanager,
     contextmanager,
     nullcontext,
+    suppress,
 )
 from functools import partial
 from pathlib import Path
@@ -27,20 +29,21 @@ from typing import Any, TypeVar
 
 from aca_node_interpreter import telemetry
 from aca_node_interpreter.artifacts import Artifact, ArtifactDirectory
-from aca_node_interpreter.errors import ServiceUnreachableError
+from aca_node_interpreter.errors import AcaNodeError, ServiceUnreachableError
 from aca_node_interpreter.rest.async_client import AsyncSessionPoolClient
 from aca_node_interpreter.rest.client import SessionPoolClient
 from aca_node_interpreter.rest.endpoint import checked_identifier
 from aca_node_interpreter.rest.flow import Flow
 from aca_node_interpreter.rest.patience import Deadline, Patience
-from aca_node_interpreter.rest.waiting import begun, wait_for_async
+from aca_node_interpreter.rest.waiting import wait_for, wait_for_async
 from aca_node_interpreter.sessions.runs import Run
 from aca_node_interpreter.sessions.session import Session
 from aca_node_interpreter.temporary import make_temporary_directory
 
-from .admission import admitted, give_back, readmitted
+from .admission import admitted, readmitted
 from .connection import Connection
 from .conversations import OWN, Conversation, Conversations, Key
+from .endings import time_to_end
 from .review import Submission
 from .settings import Settings
 
@@ -168,8 +171,7 @@ class SessionRunner:
         talk = self._conversations.to_end(conversation)
         if talk is not None:
             with talk.turns.taken():
-                if self._ended(talk, closings):
-                    self._give_back([talk], closings)
+                wait_for(self._ending(talk, closings), math.inf)
 
     async def aend(self, conversation: Key) -> None:
         """Do what `end` does, without holding up the event loop; whoever stops waiting for its turn ends nothing."""
@@ -177,17 +179,18 @@ class SessionRunner:
         talk = self._conversations.to_end(conversation)
         if talk is not None:
             async with talk.turns.taken_async():
-                if self._ended(talk, closings):
-                    await wait_for_async(begun(lambda: self._give_back([talk], closings)), math.inf)
+                is_open = self._connection is not None
+                begin = partial(self._ending, talk, closings)
+                await wait_for_async(begin() if is_open else await asyncio.to_thread(begin), math.inf)
 
     def close(self) -> None:
         """End the sessions that are this object's own, close connections, stop the pool, remove temporary files.
 
-        A run that is under way ends with an error, and so do those that wait for their turn.
+        A run that is under way ends with an error, and so do those that wait for their turn. What of this object was
+        under way in threads of its own is over.
         """
         with self._state:
             connection, self._connection, self._artifacts = self._connection, None, None
-            talks = self._conversations.all()
             ended, self._conversations = self._conversations, Conversations(self._settings, self._resumed_id)
             # After these: who read the new number then reads what it belongs to.
             self._closings += 1
@@ -197,8 +200,10 @@ class SessionRunner:
             self._release = self._remove_directory = None
         ended.close()
         try:
-            if connection is not None and connection.pool is None:
-                give_back(connection.client, [talk for talk in talks if not talk.is_shared])
+            if connection is not None:
+                connection.endings.finish()
+                if connection.pool is None:
+                    connection.endings.now(ended.unended())
         finally:
             for clean_up in clean_ups:
                 clean_up()
@@ -215,27 +220,29 @@ class SessionRunner:
                 self._saved.extend(result.artifacts if isinstance(result, Run) else [result])
         return result
 
-    def _ended(self, talk: Conversation, closings: int) -> bool:
-        """Forget a conversation, and tell whether nobody did before."""
+    def _ending(self, talk: Conversation, closings: int) -> Future[None]:
+        """Forget a conversation and begin to end its session, unless somebody did; return what is done then."""
         with self._state:
-            if talk.is_over or self._closings != closings:
-                return False
-            if talk.key is OWN:
-                self._resumed_id = None
-            self._conversations.end(talk)
-            return True
-
-    def _give_back(self, talks: Sequence[Conversation], closings: int) -> None:
-        if any(talk.session.was_used for talk in talks):
-            give_back(self._connected(closings).client, talks)
+            if not talk.is_over and self._closings == closings:
+                if talk.key is OWN:
+                    self._resumed_id = None
+                self._conversations.end(talk)
+                if talk.session.was_used:
+                    return self._opened().endings.begin([talk])
+        done: Future[None] = Future()
+        done.set_result(None)
+        return done
 
     def _connected(self, closings: int) -> Connection:
         with self._state:
             self._check_still_open(closings)
-            if self._connection is None:
-                self._connection = Connection.open(self._settings)
-                self._release = weakref.finalize(self, _in_this_process(self._connection.release))
-            return self._connection
+            return self._opened()
+
+    def _opened(self) -> Connection:
+        if self._connection is None:
+            self._connection = Connection.open(self._settings)
+            self._release = weakref.finalize(self, _in_this_process(self._connection.release))
+        return self._connection
 
     async def _aconnected(self, closings: int) -> Connection:
         connection = self._connection
@@ -277,7 +284,7 @@ class SessionRunner:
                     if talk.is_over:
                         continue
                     connection = self._connected(closings)
-                    client, where = connection.client, (conversations, connection.client, talk)
+                    client, where = connection.client, (conversations, connection.endings, talk)
                     client.perform(admitted(*where, deadline, stops_the_loop=True))
                     self._check_still_open(closings)
                     talk.session.deadline = deadline
@@ -285,7 +292,9 @@ class SessionRunner:
                     try:
                         yield client, talk.session, Patience(deadline, partial(readmitted, *where))
                     finally:
-                        self._note_use(conversations, talk, closings, connection)
+                        conversations.used(talk)
+                        if self._outlived(talk, closings, connection):
+                            _end_late(connection, talk)
                     return
         finally:
             conversations.make_room()
@@ -304,7 +313,7 @@ class SessionRunner:
                         continue
                     connection = await self._aconnected(closings)
                     client = await connection.client_of_running_loop()
-                    where = conversations, connection.client, talk
+                    where = conversations, connection.endings, talk
                     await client.perform(admitted(*where, deadline))
                     self._check_still_open(closings)
                     talk.session.deadline = deadline
@@ -312,18 +321,16 @@ class SessionRunner:
                     try:
                         yield client, talk.session, Patience(deadline, partial(readmitted, *where))
                     finally:
-                        self._note_use(conversations, talk, closings, connection)
+                        conversations.used(talk)
+                        if self._outlived(talk, closings, connection):
+                            await _end_late_async(connection, talk)
                     return
         finally:
             conversations.make_room()
 
-    def _note_use(
-        self, conversations: Conversations, talk: Conversation, closings: int, connection: Connection
-    ) -> None:
-        conversations.used(talk)
-        if self._closings != closings and connection.pool is None and not talk.is_shared:
-            # What was closed meanwhile, by another thread or event loop, may have begun a session once more.
-            begun(lambda: _give_back_late(connection, talk))
+    def _outlived(self, talk: Conversation, closings: int, connection: Connection) -> bool:
+        """Whether a run that is over may have begun a session once more, after its executor was closed meanwhile."""
+        return self._closings != closings and connection.pool is None and not talk.is_shared
 
     def _deadline(self) -> Deadline:
         return Deadline.after(self._settings.deadline)
@@ -333,10 +340,16 @@ class SessionRunner:
             raise ServiceUnreachableError("Nothing ran: the executor was closed while this waited.", ran=False)
 
 
-def _give_back_late(connection: Connection, talk: Conversation) -> None:
-    """End a session when the connection is closed already."""
-    with SessionPoolClient(**connection.arguments) as client:
-        give_back(client, [talk])
+def _end_late(connection: Connection, talk: Conversation) -> None:
+    """End a session when the connection is closed already, where its run was: no thread is to outlive the closing."""
+    with SessionPoolClient(**connection.arguments) as client, suppress(AcaNodeError):
+        client.perform(talk.given_back(), time_to_end())
+
+
+async def _end_late_async(connection: Connection, talk: Conversation) -> None:
+    async with AsyncSessionPoolClient(**connection.arguments) as client:
+        with suppress(AcaNodeError):
+            await client.perform(talk.given_back(), time_to_end())
 
 
 def _in_this_process(clean_up: Callable[[], object]) -> Callable[[], None]:
