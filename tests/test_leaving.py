@@ -11,11 +11,12 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
 from aca_node_interpreter import LocalPool, NodeSessionsCodeExecutor
-from aca_node_interpreter.errors import AcaNodeError
+from aca_node_interpreter.errors import AcaNodeError, ClientClosedError
 from aca_node_interpreter.local import faults
 from aca_node_interpreter.rest.client import SessionPoolClient
 from tests.left_behind import gone
@@ -160,6 +161,40 @@ def test_a_run_that_ends_after_the_closing_leaves_nothing(
     assert set(scratch.iterdir()) == before
     with SessionPoolClient(slow_to_end.endpoint, token=slow_to_end.token) as client:
         assert client.list_sessions() == []
+
+
+def open_sockets(pool: LocalPool) -> int:
+    """Count the connections to a pool that their clients have not closed."""
+    port, still_open = f":{urlsplit(pool.endpoint).port:04X}", ("01", "08")
+    lines = [line.split() for line in Path("/proc/self/net/tcp").read_text().splitlines()]
+    return sum(line[2].endswith(port) and line[3] in still_open for line in lines)
+
+
+@pytest.fixture
+def another_loop() -> Iterator[asyncio.AbstractEventLoop]:
+    """An event loop that goes on in another thread."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    yield loop
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join()
+    loop.close()
+
+
+async def test_closing_leaves_no_socket_on_any_event_loop(
+    another_loop: asyncio.AbstractEventLoop, isolation: Any
+) -> None:
+    with LocalPool(isolation=isolation) as pool:
+        async with NodeSessionsCodeExecutor(pool.endpoint, token=pool.token) as executor:
+            await executor.aexecute("1", thread_id="here")
+            there = executor.aexecute("1", thread_id="there")
+            await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(there, another_loop))
+            connection = executor._runner._connected(0)
+            assert open_sockets(pool) == 2
+        assert open_sockets(pool) == 0
+        with pytest.raises(ClientClosedError):
+            asyncio.run_coroutine_threadsafe(connection.client_of_running_loop(), another_loop).result(5)
 
 
 def test_a_directory_that_was_removed_is_not_made_again(scratch: Path) -> None:

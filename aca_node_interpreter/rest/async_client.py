@@ -13,7 +13,7 @@ import anyio.to_thread
 import httpx
 from typing_extensions import Self
 
-from aca_node_interpreter.errors import AcaNodeError, ServiceUnreachableError
+from aca_node_interpreter.errors import AcaNodeError, ClientClosedError, ServiceUnreachableError
 
 from . import transport
 from .auth import Credential, TokenProvider, TokenSource
@@ -68,6 +68,8 @@ class AsyncSessionPoolClient(ClientBase):
             transport=http_transport or AsyncConnections(self._endpoint),
             **transport.settings(),
         )
+        self._is_closed = False
+        self._under_way: dict[anyio.CancelScope, anyio.Event] = {}
 
     async def __aenter__(self) -> Self:
         return self
@@ -81,7 +83,14 @@ class AsyncSessionPoolClient(ClientBase):
         await self.close()
 
     async def close(self) -> None:
-        """Close the connections. The session lives on until its cooldown or `delete_session`."""
+        """Close the connections, also under calls. The session lives on until its cooldown or `delete_session`."""
+        self._is_closed = True
+        under_way = list(self._under_way.items())
+        for scope, _ in under_way:
+            scope.cancel()
+        # A connection that a request comes to have after httpx was closed, nobody would close.
+        for _, is_over in under_way:
+            await is_over.wait()
         await self._http.aclose()
 
     async def execute(
@@ -279,17 +288,24 @@ class AsyncSessionPoolClient(ClientBase):
         transport.check_deadline(operation, patience.deadline, was_sent=False)
         retries = transport.Retries(operation, patience)
         while True:
+            if self._is_closed:
+                raise ClientClosedError
             before = progress()
             outcome: transport.Outcome
             try:
                 # The timeouts of httpx are for one piece each.
                 with anyio.move_on_after(patience.deadline.sooner(math.inf)) as scope:
-                    outcome = await once()
+                    self._under_way[scope] = anyio.Event()
+                    try:
+                        outcome = await once()
+                    finally:
+                        self._under_way.pop(scope).set()
                 if scope.cancelled_caught:
-                    outcome = transport.deadline_exceeded(operation, patience.deadline)
+                    cut = transport.closed_under if self._is_closed else transport.deadline_exceeded
+                    outcome = cut(operation, patience.deadline)
             except ServiceUnreachableError as error:
                 outcome = error
-            waiting = retries.before_next(outcome, went_on=progress() > before)
+            waiting = None if self._is_closed else retries.before_next(outcome, went_on=progress() > before)
             if waiting is None:
                 break
             await self.perform(waiting, patience)

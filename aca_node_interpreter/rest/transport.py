@@ -140,6 +140,11 @@ def deadline_exceeded(operation: Operation[Any], deadline: Deadline, *, was_sent
     return operation.doubted(error) if was_sent else error
 
 
+def closed_under(operation: Operation[Any], _: Deadline) -> ServiceUnreachableError:
+    """Return the error of a call under which its client was closed."""
+    return operation.doubted(ServiceUnreachableError("The client was closed before the session pool had answered."))
+
+
 @contextmanager
 def translated(operation: Operation[Any], deadline: Deadline) -> Iterator[None]:
     """Turn httpx's errors into ours, with what is known about whether code ran."""

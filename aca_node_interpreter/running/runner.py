@@ -201,6 +201,7 @@ class SessionRunner:
         ended.close()
         try:
             if connection is not None:
+                connection.leave_loops()
                 connection.endings.finish()
                 if connection.pool is None:
                     connection.endings.now(ended.unended())
@@ -210,8 +211,6 @@ class SessionRunner:
 
     async def aclose(self) -> None:
         """Do what `close` does, without holding up the event loop."""
-        if self._connection is not None:
-            await self._connection.leave_loop()
         await asyncio.to_thread(self.close)
 
     def _remembering(self, result: T, conversation: Key) -> T:
