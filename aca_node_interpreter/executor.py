@@ -135,7 +135,8 @@ class NodeSessionsCodeExecutor(StaysHere, BaseTool, CodeExecutor, Component[Node
             A run gets less than its `timeout` where not enough is left.
         max_concurrent_sessions: how many sessions may be in use at a time. Conversations beyond that wait, in order,
             until one is idle, whose session is then given back: the least recently used first. A full pool is waited
-            for in the same way.
+            for in the same way. A session passed as `session_id` counts while it is used; idle, it makes room and is
+            left alive, so that the pool may have one session more.
         show_progress: show how far transfers of large or many files are, in a terminal or a notebook.
         return_images: as LangChain's tool, show the model the last few pictures that a run made, beside the text. They
             become part of the conversation, and of its checkpoints. The model must take pictures in tool results, which

@@ -109,6 +109,21 @@ def test_the_least_recently_used_is_given_back(pool: LocalPool) -> None:
         assert sessions(pool) == 3
 
 
+def test_a_session_that_was_passed_in_makes_room_and_stays(pool: LocalPool) -> None:
+    with SessionPoolClient(pool.endpoint, token=pool.token) as owner:
+        settings = {"max_concurrent_sessions": 1, "timeout": 2, "deadline": 10, "rehydrate": True}
+        with executor(pool, session_id=owner.session_id, **settings) as shared:
+            shared.upload(b"mine", name="in.txt")
+            shared.execute("var me = 1")
+            for count in range(1, 3):
+                assert shared.execute(COUNT.format("a"), thread_id="a").value == ["a", 1]
+                run = shared.execute("[me++, fs.readFileSync('in.txt', 'utf8')]")
+                assert (run.value, run.notes) == ([count, "mine"], ())
+            assert shared._runner._conversations.places.held == 1
+        assert sessions(pool) == 1
+        owner.delete_session()
+
+
 def test_that_a_session_was_given_back_is_told_however_late(pool: LocalPool) -> None:
     with executor(pool, max_concurrent_sessions=1, rehydrate=True) as shared:
         shared.upload(b"a", name="in.txt", thread_id="a")

@@ -188,12 +188,15 @@ class Conversations:
         """Have idle conversations leave for those that wait; called whenever one becomes idle or begins to wait."""
         while self.places.are_wanted:
             with self._state:
-                candidates = [each for each in self._known.values() if each.place is not None and not each.is_lent]
+                candidates = [each for each in self._known.values() if each.place is not None]
             if not self._leave(candidates, 1, self._owed):
                 return
 
     def _leave(self, candidates: Iterable[Conversation], most: int, to_end: MutableSequence[Conversation]) -> int:
-        """Forget conversations that are not in use, and tell how many; `to_end` gets those whose session is to end."""
+        """Forget conversations that are not in use, and tell how many; `to_end` gets those whose session is to end.
+
+        One with a session that was passed in only leaves its place.
+        """
         # In this order: whoever comes to have the turn of one must find it over.
         with ExitStack() as taken, self._state:
             is_free = (
@@ -201,6 +204,10 @@ class Conversations:
             )
             leaving = list(islice(is_free, most))
             for each in leaving:
+                if each.is_lent:
+                    # Its session is somebody else's, stays, and is the same when it goes on.
+                    self._leave_place(each)
+                    continue
                 # Replicas may go on with a shared one, which ends by itself when none does.
                 if each.session.has_past and not each.is_shared:
                     self._given_back[each.key] = each.session.uploads
@@ -214,6 +221,9 @@ class Conversations:
     def _forget(self, conversation: Conversation) -> None:
         self._known.pop(conversation.key, None)
         conversation.is_over = True
+        self._leave_place(conversation)
+
+    def _leave_place(self, conversation: Conversation) -> None:
         if conversation.place is not None:
             conversation.place = None
             self.places.leave()
