@@ -32,6 +32,7 @@ from .policy import Policy
 from .rest.flow import Compute, Flow
 from .rest.models import MAX_UPLOAD_BYTES, RemoteFile
 from .rest.operations import CURRENT_API
+from .rest.patience import NEVER, Deadline
 from .running.conversations import OWN, Key
 from .running.review import Review, Submission
 from .running.runner import SessionRunner
@@ -402,8 +403,10 @@ class NodeSessionsCodeExecutor(StaysHere, BaseTool, CodeExecutor, Component[Node
         A `submission` is reviewed before.
         """
         conversation = self.conversation_of(config)
-        after = self._order.in_order(place_of(runtime, conversation, self.name))
-        return self._runner.perform(flow_of, conversation, after=after, submission=submission)
+        # Nobody knows how long the persons think who are asked about the calls before.
+        deadline = Deadline.after(self.deadline) if self.approve is None else None
+        after = self._order.in_order(place_of(runtime, conversation, self.name), deadline or NEVER)
+        return self._runner.perform(flow_of, conversation, after=after, deadline=deadline, submission=submission)
 
     async def aperform(
         self,

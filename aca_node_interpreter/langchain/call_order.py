@@ -7,6 +7,7 @@ callback handlers hold some of them up.
 from __future__ import annotations
 
 import asyncio
+import math
 import threading
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
@@ -17,6 +18,9 @@ from typing import Annotated, Any, TypeAlias
 
 from langchain_core.tools import InjectedToolArg
 from pydantic import BaseModel, Field, create_model
+
+from aca_node_interpreter.rest.patience import NEVER, Deadline
+from aca_node_interpreter.running.turns import too_late
 
 # Seconds for calls before this one to arrive. Some never do, such as those that a person refused.
 _SETTLE = 0.25
@@ -49,17 +53,25 @@ class CallOrder:
         """For each call that arrived."""
 
     @contextmanager
-    def in_order(self, place: Place | None) -> Iterator[None]:
-        """Wait until those of the earlier calls that arrive are over."""
+    def in_order(self, place: Place | None, deadline: Deadline = NEVER) -> Iterator[None]:
+        """Wait until those of the earlier calls that arrive are over; later ones wait for these still.
+
+        Raises:
+            DeadlineExceededError: they were not in time.
+        """
         if place is None:
             yield
             return
         self._note(place.call, is_over=False)
         try:
             with self._changed:
-                self._changed.wait_for(lambda: all(each in self._is_over for each in place.earlier), _SETTLE)
+                settle = deadline.sooner(_SETTLE)
+                self._changed.wait_for(lambda: all(each in self._is_over for each in place.earlier), settle)
                 arrived = [each for each in place.earlier if each in self._is_over]
-                self._changed.wait_for(lambda: all(self._is_over.get(each, True) for each in arrived))
+                if not self._changed.wait_for(
+                    lambda: all(self._is_over.get(each, True) for each in arrived), deadline.sooner(math.inf)
+                ):
+                    raise too_late(deadline)
             yield
         finally:
             self._note(place.call, is_over=True)

@@ -97,6 +97,7 @@ class SessionRunner:
         conversation: Key = OWN,
         *,
         after: AbstractContextManager[object] | None = None,
+        deadline: Deadline | None = None,
         submission: Submission | None = None,
     ) -> T:
         """Do something in a conversation's session, in its turn.
@@ -105,6 +106,7 @@ class SessionRunner:
             flow_of: returns what is to be done, as a flow of the session.
             conversation: its key.
             after: waits, when it is entered, for others to go first; it is left when all is done.
+            deadline: when all must be over, where it began before; else it begins after the review.
             submission: the text that is to run, to be reviewed before the turn is taken.
         """
         closings = self._closings
@@ -112,7 +114,7 @@ class SessionRunner:
             after or nullcontext(),
             self._reviewed(submission, conversation),
             # From here, since nobody knows how long a person thinks.
-            telemetry.entering("allocate", self._in_turn(conversation, closings, self._deadline())) as (
+            telemetry.entering("allocate", self._in_turn(conversation, closings, deadline or self._deadline())) as (
                 client,
                 session,
                 patience,

@@ -46,7 +46,7 @@ class Turns:
         turn = self._queued()
         try:
             if not wait_for(turn, deadline.left()):
-                raise _too_late(deadline)
+                raise too_late(deadline)
         except BaseException:
             self._give_up(turn)
             raise
@@ -69,7 +69,7 @@ class Turns:
             turn = self._queued()
             try:
                 if not await wait_for_async(turn, deadline.left()):
-                    raise _too_late(deadline)
+                    raise too_late(deadline)
             except BaseException:
                 self._give_up(turn)
                 raise
@@ -129,7 +129,8 @@ def running_loop() -> asyncio.AbstractEventLoop | None:
         return None
 
 
-def _too_late(deadline: Deadline) -> DeadlineExceededError:
+def too_late(deadline: Deadline) -> DeadlineExceededError:
+    """Return the error of who waited for others until the deadline."""
     return DeadlineExceededError(
         f"Nothing ran: earlier runs of the session took until the deadline of {deadline.seconds:,.0f} seconds: "
         "raise `deadline`, or ask for less.",

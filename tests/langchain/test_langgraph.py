@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import Iterator
 from types import SimpleNamespace
@@ -23,7 +24,9 @@ from langgraph.types import Command
 from pydantic import SecretStr
 
 from aca_node_interpreter import LocalPool, NodeSessionsCodeExecutor
+from aca_node_interpreter.errors import DeadlineExceededError
 from aca_node_interpreter.langchain.call_order import CallOrder, Place, place_of
+from aca_node_interpreter.rest.patience import Deadline
 from aca_node_interpreter.testing import Call, Say, ScriptedModel, Turn
 
 PUSH = "(globalThis.order ??= []).push({n}); order.join(' ')"
@@ -208,6 +211,41 @@ def test_a_call_that_never_arrives_holds_up_the_next_for_a_moment_only() -> None
         with order.in_order(Place(("t", "m", str(number)), ())):
             pass
     assert len(order._is_over) == 500
+
+
+def test_who_waits_for_earlier_calls_too_long_is_told_and_later_ones_keep_their_order() -> None:
+    order, ended = CallOrder(), []
+    keys = [("t", "m", each) for each in "abc"]
+    places = [Place(key, tuple(keys[:number])) for number, key in enumerate(keys)]
+
+    def last() -> None:
+        with order.in_order(places[2]):
+            ended.append("c")
+
+    with order.in_order(places[0]):
+        second = order.in_order(places[1], Deadline.after(0.1))
+        with pytest.raises(DeadlineExceededError, match="Nothing ran") as caught, second:
+            pass
+        assert caught.value.ran is False
+        third = threading.Thread(target=last)
+        third.start()
+        third.join(0.5)
+        ended.append("a")
+    third.join(5)
+    assert ended == ["a", "c"]
+
+
+def test_one_deadline_covers_waiting_for_earlier_calls(pool: LocalPool) -> None:
+    made = [
+        ToolCall(name="node_interpreter", args={"code": f"while (true); {number}"}, id=str(number), type="tool_call")
+        for number in range(3)
+    ]
+    with NodeSessionsCodeExecutor(pool.endpoint, token=pool.token, timeout=3, deadline=9) as executor:
+        state = tool_node(executor).invoke({"messages": [AIMessage("", tool_calls=made)]}, thread("late"))
+    last = state["messages"][-1]
+    assert last.status == "error"
+    assert "Nothing ran" in last.content
+    assert "deadline of 9 seconds" in last.content
 
 
 async def test_events_tell_of_the_tool_by_its_name_with_the_result(executor: NodeSessionsCodeExecutor) -> None:
