@@ -354,6 +354,46 @@ def test_a_stream_is_sent_from_where_it_stands_and_may_be_a_pipe(client_class: A
     assert b"\r\n\r\npiped\r\n" in server.requests[1].body
 
 
+def test_a_file_that_grows_while_it_is_sent_is_sent_as_it_was(client_class: Any) -> None:
+    class Log(io.BytesIO):
+        """Somebody writes to it whenever some of it was read."""
+
+        def read(self, size: int | None = -1, /) -> bytes:
+            chunk, here = super().read(size), self.tell()
+            self.seek(0, os.SEEK_END)
+            self.write(b"more")
+            self.seek(here)
+            return chunk
+
+    with serve(lambda _: Response(200, b'{"name":"a"}')) as server, client_class(server.url, token="t") as client:
+        client.upload_file(Log(b"first"), name="a")
+    assert b"\r\n\r\nfirst\r\n" in server.requests[0].body
+
+
+def test_a_file_that_shrinks_while_it_is_sent_is_an_error_of_ours(client_class: Any) -> None:
+    class Emptied(io.BytesIO):
+        """Somebody empties it as soon as some of it was read."""
+
+        def read(self, size: int | None = -1, /) -> bytes:
+            chunk = super().read(size)
+            self.truncate(self.tell())
+            return chunk
+
+    with serve(lambda _: Response(200, b'{"name":"a"}')) as server, client_class(server.url, token="t") as client:
+        with pytest.raises(errors.UploadError, match="became shorter"):
+            client.upload_file(Emptied(bytes(1_000_000)), name="a")
+
+
+@pytest.mark.skipif(not Path("/proc/version").exists(), reason="there is no /proc here")
+def test_a_file_that_has_content_but_no_size_is_read_to_its_end(client_class: Any) -> None:
+    with serve(lambda _: Response(200, b'{"name":"a"}')) as server, client_class(server.url, token="t") as client:
+        client.upload_file("/proc/version")
+        with pytest.raises(errors.PayloadTooLargeError):
+            client.upload_file("/dev/zero")
+    (request,) = server.requests
+    assert b"\r\n\r\n" + Path("/proc/version").read_bytes() + b"\r\n" in request.body
+
+
 def test_a_download_is_asked_for_again_before_its_first_byte(client_class: Any, tmp_path: Path) -> None:
     answers = iter([Response(None), Response(503), Response(200, b"content")])
     (tmp_path / "a.txt.part").write_text("the user's own")

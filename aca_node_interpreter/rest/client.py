@@ -195,9 +195,12 @@ class SessionPoolClient(ClientBase):
         """Send a file (at most 128 MB) to `/mnt/data` and return what the service made of it.
 
         Args:
-            file: a path, bytes, or an open binary file, which is read while it is sent.
+            file: a path, bytes, or an open binary file, which is read while it is sent, as far as it goes by then.
             name: what to call it there; needed for bytes.
             path: the directory below `/mnt/data`.
+
+        Raises:
+            UploadError: the file became shorter meanwhile.
         """
         with opened(file, name) as upload:
             return self._send(self._calls.upload_file(upload, path=path))

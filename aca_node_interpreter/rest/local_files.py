@@ -5,17 +5,17 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from io import TextIOBase
+from io import RawIOBase, TextIOBase
 from pathlib import Path
 from secrets import token_hex
 from tempfile import SpooledTemporaryFile
-from typing import IO, Protocol
+from typing import IO, Protocol, cast
 
-from aca_node_interpreter.errors import ConfigurationError, MalformedResponseError
+from aca_node_interpreter.errors import ConfigurationError, MalformedResponseError, UploadError
 from aca_node_interpreter.local_names import local_name
 
 from .models import MAX_UPLOAD_BYTES
-from .operations import Upload
+from .operations import Upload, size_of
 
 _CHUNK = 1024 * 1024  # bytes
 
@@ -83,7 +83,7 @@ def opened(file: FileSource, name: str | None) -> Iterator[Upload]:
     """Open what is to be uploaded and give it its name."""
     if isinstance(file, (str, os.PathLike)):
         path = Path(file)
-        with path.open("rb") as content:
+        with path.open("rb") as there, _from_here(there) as content:
             yield Upload(name or path.name, content)
     elif isinstance(file, bytes):
         if name is None:
@@ -102,8 +102,9 @@ def opened(file: FileSource, name: str | None) -> Iterator[Upload]:
 @contextmanager
 def _from_here(file: IO[bytes]) -> Iterator[IO[bytes]]:
     """Give what is left of an open file in a form that can be sent again: a file that starts at its beginning."""
-    if file.seekable() and file.tell() == 0:
-        yield file
+    # What has no size may have content all the same, as files in /proc and devices have: only reading tells.
+    if file.seekable() and file.tell() == 0 and (size := size_of(file)):
+        yield cast("IO[bytes]", _AsItWas(file, size))
         return
     with SpooledTemporaryFile(max_size=_CHUNK) as copy:
         size = 0
@@ -113,6 +114,36 @@ def _from_here(file: IO[bytes]) -> Iterator[IO[bytes]]:
                 break  # it is refused when its size is looked at
         copy.seek(0)
         yield copy
+
+
+class _AsItWas(RawIOBase):
+    """An open file with the size that it had at first: a log, say, that goes on growing while it is sent."""
+
+    def __init__(self, file: IO[bytes], size: int) -> None:
+        self._file = file
+        self._size = size
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
+        if whence == os.SEEK_END:
+            return self._file.seek(self._size + offset)
+        return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def read(self, size: int = -1, /) -> bytes:
+        left = self._size - self._file.tell()
+        wanted = left if size < 0 else min(size, left)
+        chunk = self._file.read(wanted)
+        if wanted and not chunk:
+            raise UploadError("The file became shorter while it was sent, and was not uploaded: upload it again.")
+        return chunk
 
 
 @contextmanager

@@ -266,7 +266,7 @@ class SessionCalls(StaysHere):
             PayloadTooLargeError: it is over 128 MB, the service's limit, or over `max_upload_bytes`; nothing was sent.
         """
         _check_file_name(upload.name)
-        size = _size(upload.content)
+        size = size_of(upload.content)
         most = min(self.max_upload_bytes, MAX_UPLOAD_BYTES)
         if size is not None and size > most:
             who = "a session pool takes" if most == MAX_UPLOAD_BYTES else "the policy allows"
@@ -432,7 +432,7 @@ def _nothing(reply: Reply) -> None:
     """Ignore the body: the service has answered deletions with nothing and with a message."""
 
 
-def _size(content: bytes | IO[bytes]) -> int | None:
+def size_of(content: bytes | IO[bytes]) -> int | None:
     """Tell how many bytes are still to be read, or `None` if only reading tells."""
     if isinstance(content, bytes):
         return len(content)
