@@ -198,18 +198,27 @@ def test_a_redirect_is_not_followed_with_the_token(client_class: Any) -> None:
     assert other.requests == []
 
 
-def test_the_default_is_azures_default_credential(monkeypatch: pytest.MonkeyPatch, client_class: Any) -> None:
+def test_the_default_is_azures_default_credential_and_its_token_never_goes_to_this_machine(
+    monkeypatch: pytest.MonkeyPatch, client_class: Any
+) -> None:
     from aca_node_interpreter.rest import auth
 
     credential = Credential()
     monkeypatch.setattr("azure.identity.DefaultAzureCredential", lambda: credential)
+    monkeypatch.delenv("ACA_POOL_TOKEN", raising=False)
     auth._default_credential.cache_clear()
     try:
-        with serve(empty_list) as server, client_class(server.url) as client:
-            client.list_files()
+        with client_class(
+            "https://eastasia.dynamicsessions.io/subscriptions/s/resourceGroups/g/sessionPools/p"
+        ) as client:
+            assert client._auth._source.get() == "t1"
+        with serve(empty_list) as server:
+            for endpoint in (server.url, f"{server.url}/subscriptions/s/resourceGroups/g/sessionPools/p"):
+                with pytest.raises(AuthenticationError, match="ACA_POOL_TOKEN"), client_class(endpoint) as client:
+                    client.list_files()
     finally:
         auth._default_credential.cache_clear()
-    assert tokens(server.requests) == ["Bearer t1"]
+    assert server.requests == []
 
 
 @pytest.mark.parametrize("token", ["", " ", "two words", "line\nbreak", "na\u00efve"])

@@ -58,7 +58,7 @@ def examine_pool(endpoint: str, token: str | None, api_version: str) -> Iterator
     yield Finding("session pool", ok=True, words=words)
 
     try:
-        token = _token(token, place, fixes)
+        token = _token(token, place)
     except AuthenticationError as error:
         install = "" if fixes is not azure or shutil.which("az") else f"{_INSTALL_AZ}\n"
         yield Finding.failure("credential", _without_advice(error), install + fixes.sign_in())
@@ -88,13 +88,13 @@ def examine_pool(endpoint: str, token: str | None, api_version: str) -> Iterator
             yield from _ran(asked, refusal, fixes)
 
 
-def _token(token: str | None, place: Endpoint, fixes: Fixes) -> str:
+def _token(token: str | None, place: Endpoint) -> str:
     """Return the token that the package would send."""
     if token is None and place.is_loopback:
         token = os.environ.get(TOKEN_VARIABLE)
     if token is not None:
         return checked_token(token)
-    if isinstance(fixes, EmbeddedFixes):
+    if place.is_loopback:
         raise AuthenticationError("there is no token: neither --token nor ACA_POOL_TOKEN")
     return TokenSource.of(None).get()
 

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import httpx
 from typing_extensions import Self
 
-from aca_node_interpreter.errors import AcaNodeError, ConfigurationError, ServiceUnreachableError
+from aca_node_interpreter.errors import AcaNodeError, AuthenticationError, ConfigurationError, ServiceUnreachableError
 from aca_node_interpreter.secrecy import StaysHere
 
 from . import transport
@@ -66,6 +66,12 @@ class ClientBase(StaysHere):
         self._endpoint = Endpoint.parse(endpoint)
         if token is None and credential is None and self._endpoint.is_loopback:
             token = os.environ.get(TOKEN_VARIABLE)
+            # Whoever listens on a port here is not Azure, and may be another user.
+            if token is None:
+                raise AuthenticationError(
+                    "There is no token for the session pool on this machine: pass `token=`, or export ACA_POOL_TOKEN, "
+                    "which `aca-node serve` prints. Azure's own token is not sent here unless `credential=` says so."
+                )
         self._calls = SessionCalls(new_identifier() if session_id is None else session_id, api_version)
         self._auth = BearerAuth(checked_token(token) if token is not None else TokenSource.of(credential))
 
