@@ -34,8 +34,8 @@ NOT_RUN = "The code was not run."
 _INSTEAD = "write the module's name in quotes, as in require('path') or import('path')"
 # Of it, `createRequire` is allowed, and the text is looked at for the rest.
 _MAKES_REQUIRE = "module"
-# They run code in strings, which nobody has looked at.
-_STRING_RUNNERS = frozenset({"vm", "repl"})
+# They run code in strings, which nobody has looked at; a worker does with `eval: true`.
+_STRING_RUNNERS = frozenset({"vm", "repl", "worker_threads"})
 # Paths, and names that a `package.json` of the session gives to them.
 _FILE = ("/", ".", "#")
 # What is wrong with a text, at most; more is no help to whoever repairs it.

@@ -86,6 +86,8 @@ def test_a_module_has_one_name(specifier: str, module: str | None) -> None:
         (Policy(denied_modules=("child_process",)), "require('fs'); require('axios')", True),
         (Policy(denied_modules=("child_process",)), "vm.runInThisContext('1')", False),
         (Policy(denied_modules=("child_process",)), "import(name)", False),
+        (Policy(network=False), "new (require('worker_threads').Worker)('fetch(1)', { eval: true })", False),
+        (Policy(network=False, allowed_modules=("worker_threads",)), "require('worker_threads')", True),
         (Policy(denied_modules=("sqlite",)), "require('node:sqlite')", False),
         (Policy(denied_modules=("module",)), "require('module').createRequire('/')('fs')", False),
         (Policy(allowed_modules=("fs",), denied_modules=("fs/promises",)), "require('fs')", True),

@@ -159,7 +159,7 @@ class _Reading:
         elif name in _HIDDEN or (name == "binding" and of is not None and self._text(of) == "process"):
             self._unread(leaf)
         elif name == "eval":
-            if of is None or self._text(of) in _ROOTS:
+            if of is None or self._is_root(of):
                 self._unread(leaf)
         elif name == "Function":
             if not binds(leaf) and not _is_prototype(self._source, leaf, parent) and not _is_compared(parent):
@@ -185,14 +185,24 @@ class _Reading:
             return
         name = self._literal(index)
         if name is None:
-            if self._text(of) in _GUARDED:
+            if self._text(of) in _GUARDED or self._is_root(of):
                 self._unread(index)
         elif name in _LOADERS:
             self._load(subscript)
-        elif name in _HIDDEN or name == "createRequire" or (name in {"eval", "Function"} and self._text(of) in _ROOTS):
+        elif self._is_way_around(name, of, subscript):
             self._unread(index)
-        elif name in _GLOBALS and self._text(of) in _ROOTS:
+        elif name in _GLOBALS and self._is_root(of):
             yield self._use(name, index)
+
+    def _is_way_around(self, name: str, of: Node, subscript: Node) -> bool:
+        """Whether `of[name]` loads a module or runs code so that nobody can tell which."""
+        if name == "binding":
+            return self._text(of) == "process"
+        if name == "constructor":
+            return of.type != "this" and _is_called(subscript)
+        if name in {"eval", "Function"}:
+            return self._is_root(of)
+        return name in _HIDDEN or name == "createRequire"
 
     def _see_maker(self, leaf: Node, parent: Node) -> None:
         """Judge `createRequire`: what it makes may be called `require` alone, which every later run is watched for."""
@@ -248,7 +258,7 @@ class _Reading:
     def _is_global(self, name: str, leaf: Node, of: Node | None) -> bool:
         """Whether a name is that of the global object, and is read."""
         if of is not None:
-            return self._text(of) in _ROOTS and (leaf.parent is None or not _is_assigned(leaf.parent))
+            return self._is_root(of) and (leaf.parent is None or not _is_assigned(leaf.parent))
         if binds(leaf) or leaf.type == "property_identifier" or _is_assigned(leaf):
             return False
         if any(start <= leaf.start_byte < end for start, end in self._scopes.get(name, ())):
@@ -264,6 +274,16 @@ class _Reading:
                 return True
             around = around.parent
         return False
+
+    def _is_root(self, node: Node) -> bool:
+        """Whether something is the global object by a name of its own, which it has in itself, too."""
+        if node.type == "subscript_expression":
+            of, index = node.child_by_field_name("object"), node.child_by_field_name("index")
+            name = self._literal(index) if index is not None else None
+        else:
+            of, member = node.child_by_field_name("object"), node.child_by_field_name("property")
+            name = self._text(node if member is None else member)
+        return name in _ROOTS and (of is None or self._is_root(of))
 
     def _text(self, node: Node) -> str:
         return self._source.name(node)

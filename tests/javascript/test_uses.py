@@ -91,6 +91,12 @@ def test_what_is_loaded_by_name_is_a_module(code: str, module: str) -> None:
         "require('module')._load('fs')",
         "process.binding('fs')",
         "process.dlopen(module, path)",
+        "(() => {})['constructor']('return process')()",
+        "new (() => {})[`constructor`]('return process')",
+        "process['binding']('fs')",
+        "globalThis.globalThis[name]('fs')",
+        "global['globalThis'].global['re' + 'quire']('fs')",
+        "globalThis.globalThis.eval('1')",
     ],
 )
 def test_what_hides_what_it_loads_or_runs_is_unreadable(code: str) -> None:
@@ -104,6 +110,7 @@ def test_what_hides_what_it_loads_or_runs_is_unreadable(code: str) -> None:
         "require.main === module; require.resolve('b')",
         "x instanceof Function; Function.prototype.call",
         "object.constructor.name; new this.constructor()",
+        "object['constructor'].name; new this['constructor'](); object['binding']('fs'); page.global[name]",
         "page.eval('1'); model.bind('fs'); list[index]; rows['re' + key]",
         "const o = { require: 1, fs: 2, eval: 3 }; o.fs; class A { fetch() {} net = 1 }",
         "fs: for (;;) break fs",
@@ -123,6 +130,7 @@ def test_what_only_looks_like_it_is_nothing(code: str) -> None:
         ("fs.readFileSync('/a')", ["fs"]),
         ("const { request } = https", ["https"]),
         ("globalThis.fs; global['net']", ["fs", "net"]),
+        ("globalThis.globalThis.fs; global['global']['net']", ["fs", "net"]),
         ("use({ path })", ["path"]),
         ("\\u0066s.a", ["fs"]),
         ("await fetch('http://a'); new WebSocket('ws://a')", ["fetch", "WebSocket"]),
