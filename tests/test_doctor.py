@@ -340,6 +340,7 @@ def test_a_custom_container_pool_is_sent_nothing() -> None:
         (Response(302, headers={"Location": "https://example.com"}), "endpoint", "redirection", SHOW),
         (Response(404), "session pool", "no such session pool, or", SHOW),
         (Response(400), "endpoint", "does not accept", SHOW),
+        (Response(501, b"<html>"), "endpoint", "it is no session pool", SHOW),
         (Response(429), "pool full", "All sessions of the pool are taken", "--max-sessions NUMBER"),
         (Response(500, b'{"error": {"traceId": "t-1"}}'), "session pool", "HTTP 500", "trace id t-1"),
         (ran("", stderr="Kernel restarted"), "session pool", "Kernel restarted", "Run this again"),
@@ -417,6 +418,15 @@ def test_a_connection_that_breaks_still_deletes_what_may_have_been_made() -> Non
     assert "The connection to the session pool broke" in failure(findings).words
     assert failure(findings).fix.startswith("Run this again")
     assert [request.method for request in server.requests] == ["POST", "DELETE"]
+
+
+def test_what_is_wrong_on_this_machine_is_not_looked_for_in_azure() -> None:
+    with serve(answer_runs(Response(None))) as server:
+        broken = examined(server.url, "my-secret")
+        no_tls = examined(server.url.replace("http:", "https:"), "my-secret")
+    assert "aca-node serve" in failure(broken).fix.splitlines()
+    assert "azure" not in failure(broken).fix
+    assert failure(no_tls).fix.startswith("A pool that is served on this machine speaks plain http")
 
 
 def test_a_proxy_that_lets_nothing_through(monkeypatch: pytest.MonkeyPatch) -> None:

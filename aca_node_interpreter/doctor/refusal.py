@@ -63,6 +63,9 @@ class Refusal:
             return self._not_a_node_pool(error)
         if status < 400:
             return Finding.failure("endpoint", str(error), self.fixes.right_endpoint())
+        if status == 501:
+            words = "what answers there knows no such request (501): it is no session pool"
+            return Finding.failure("endpoint", words, self.fixes.right_endpoint())
         trace = f" To Azure's support, name the trace id {error.trace_id}." if error.trace_id else ""
         return Finding.failure("session pool", str(error), f"Run this again in some minutes.{trace}")
 

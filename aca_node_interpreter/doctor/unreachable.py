@@ -21,6 +21,7 @@ _OUTSIDE = """\
 curl --silent --show-error --head https://{host}
 If that fails, too, a firewall is in the way: let this machine reach the host on port 443, or set HTTPS_PROXY."""
 _AGAIN = "Run this again; if that does not help, see how the region is: https://azure.status.microsoft"
+_NO_TLS_HERE = "A pool that is served on this machine speaks plain http: write http:// for https://.\n"
 
 
 def why_unreachable(error: ServiceUnreachableError, endpoint: Endpoint, host: str, fixes: Fixes) -> Finding:
@@ -37,14 +38,17 @@ def why_unreachable(error: ServiceUnreachableError, endpoint: Endpoint, host: st
             return Finding.failure("TLS", words, _CLOCK if cause.verify_code in WRONG_TIME else _ROOT_CERTIFICATE)
         if isinstance(cause, ssl.SSLError):
             words = f"{host} does not speak TLS as it should: {cause.reason or type(cause).__name__}"
-            return Finding.failure("TLS", words, f"Look at the endpoint, and at HTTPS_PROXY.\n{fixes.right_endpoint()}")
+            where = _NO_TLS_HERE if endpoint.is_loopback else "Look at the endpoint, and at HTTPS_PROXY.\n"
+            return Finding.failure("TLS", words, where + fixes.right_endpoint())
         if type(cause).__name__ == "ProxyError":  # httpx's, which this package's modules but two do not know
             return Finding.failure("connection", f"the proxy refuses: {cause}", "Look at HTTPS_PROXY and NO_PROXY.")
     if error.ran is False:
         words = f"nothing answers at {host}: {_reason(error)}"
         fix = fixes.right_endpoint() if endpoint.is_loopback else _OUTSIDE.format(host=host)
         return Finding.failure("connection", words, fix)
-    return Finding.failure("connection", str(error), _AGAIN)
+    # No region of Azure's has a part in what happens on this machine.
+    fix = f"Run this again; if that does not help, something else listens there:\n{fixes.right_endpoint()}"
+    return Finding.failure("connection", str(error), fix if endpoint.is_loopback else _AGAIN)
 
 
 def _reason(error: ServiceUnreachableError) -> str:
