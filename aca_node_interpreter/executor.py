@@ -447,6 +447,8 @@ class NodeSessionsCodeExecutor(StaysHere, BaseTool, CodeExecutor, Component[Node
         self, code: str, conversation: Key, *, language: str = "", is_known: Callable[[], bool] = bool
     ) -> Submission | None:
         """Return what is to be reviewed of a run."""
+        if not isinstance(code, str):
+            raise ConfigurationError(f"Code is text, and this is a {type(code).__name__}: pass a str.")
         if self._review is None:
             return None
         return Submission(self._review, code, language=language, conversation=conversation, is_known=is_known)

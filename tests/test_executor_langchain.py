@@ -19,6 +19,7 @@ from langgraph.graph import END, START, MessagesState, StateGraph
 from langgraph.prebuilt import ToolNode
 
 from aca_node_interpreter import LocalPool, NodeSessionsCodeExecutor
+from aca_node_interpreter.errors import ConfigurationError
 from aca_node_interpreter.sessions import managed
 from tests.http_server import Response, serve
 
@@ -109,6 +110,14 @@ def test_a_run_without_output_says_so(executor: NodeSessionsCodeExecutor) -> Non
 def test_empty_code_is_refused(executor: NodeSessionsCodeExecutor) -> None:
     message = executor.invoke(tool_call(" "))
     assert (message.content, message.artifact["exit_code"]) == ("There is no code to run: send JavaScript.", 1)
+
+
+@pytest.mark.parametrize("code", [None, b"1 + 1"])
+async def test_code_that_is_no_text_is_an_error_that_says_so(code: Any, executor: NodeSessionsCodeExecutor) -> None:
+    with pytest.raises(ConfigurationError, match="pass a str"):
+        executor.execute(code)
+    with pytest.raises(ConfigurationError, match="pass a str"):
+        await executor.aexecute(code)
 
 
 def test_a_failure_of_the_call_is_handled_and_shows_no_secret() -> None:
