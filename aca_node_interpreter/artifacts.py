@@ -12,6 +12,7 @@ import os
 import stat
 import threading
 from base64 import b64encode
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
@@ -146,11 +147,17 @@ class IncomingArtifact:
 class ArtifactDirectory:
     """A local directory that artifacts are saved in; a file that is there is never overwritten."""
 
-    path: Path
+    place: Path | Callable[[], Path]
+    """Where it is, or what makes it when the first artifact comes."""
     max_bytes: int = field(default=100 * 1024 * 1024, kw_only=True)
     """The largest file to bring back."""
     is_temporary: bool = field(default=False, kw_only=True)
     """Whether it was made for the while, and is not to be there again when it was removed."""
+
+    @property
+    def path(self) -> Path:
+        """Where it is."""
+        return self.place() if callable(self.place) else self.place
 
     def save(self, name: str, content: bytes) -> Artifact:
         """Save content that is already here.
@@ -169,16 +176,17 @@ class ArtifactDirectory:
             OSError: the directory can't be written to, or a link took the place of a part of it.
         """
         *parents, leaf = local_parts(name)
+        root = self.path
         if not self.is_temporary:
-            self.path.mkdir(parents=True, exist_ok=True)
-        directory = self.path
+            root.mkdir(parents=True, exist_ok=True)
+        directory = root
         for parent in parents:
             directory = _made_directory(directory, parent)
         with _choosing:
             file = _made_file(directory, leaf)
         # The last look counts: until the file was there, a link could have taken a directory's place.
         path = Path(file.name)
-        if not path.resolve().is_relative_to(self.path.resolve()) or not _is_at(file, path):
+        if not path.resolve().is_relative_to(root.resolve()) or not _is_at(file, path):
             file.close()
             path.unlink(missing_ok=True)
             raise OSError(errno.ELOOP, "a link leads out of the directory for artifacts")

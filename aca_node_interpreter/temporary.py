@@ -64,6 +64,9 @@ def remove_tree(directory: Path) -> None:
 
     `rm` and `chmod` walk such a tree with a few descriptors; Python's own functions open one for each level.
     """
+    with contextlib.suppress(OSError):
+        directory.rmdir()
+        return
     if shutil.which("rm") is None:
         shutil.rmtree(directory, ignore_errors=True)
         return

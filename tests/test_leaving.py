@@ -199,9 +199,22 @@ async def test_closing_leaves_no_socket_on_any_event_loop(
 
 def test_a_directory_that_was_removed_is_not_made_again(scratch: Path) -> None:
     executor = NodeSessionsCodeExecutor("http://127.0.0.1:9", token="t")
-    directory = executor._runner._directory()
+    directory = executor._runner._place.directory
     assert directory.save("a.txt", b"a").path.parent == executor.artifacts_path
     executor.close()
     with pytest.raises(FileNotFoundError):
         directory.save("charts/b.txt", b"b")
+    assert list(scratch.iterdir()) == []
+
+
+def test_a_directory_is_made_for_the_first_artifact_and_not_after_closing(scratch: Path) -> None:
+    executor = NodeSessionsCodeExecutor("http://127.0.0.1:9", token="t")
+    directory = executor._runner._place.directory
+    assert list(scratch.iterdir()) == []
+    executor.close()
+    with pytest.raises(FileNotFoundError):
+        directory.save("a.txt", b"a")
+    assert list(scratch.iterdir()) == []
+    assert executor.artifacts_path.is_dir()
+    executor.close()
     assert list(scratch.iterdir()) == []

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-import os
 import threading
 import weakref
 from collections import deque
@@ -16,7 +15,6 @@ from concurrent.futures import Future
 from contextlib import (
     AbstractAsyncContextManager,
     AbstractContextManager,
-    ExitStack,
     asynccontextmanager,
     contextmanager,
     nullcontext,
@@ -24,11 +22,10 @@ from contextlib import (
 )
 from functools import partial
 from pathlib import Path
-from tempfile import mkdtemp
 from typing import Any, TypeVar
 
 from aca_node_interpreter import telemetry
-from aca_node_interpreter.artifacts import Artifact, ArtifactDirectory
+from aca_node_interpreter.artifacts import Artifact
 from aca_node_interpreter.errors import AcaNodeError, ServiceUnreachableError
 from aca_node_interpreter.rest.async_client import AsyncSessionPoolClient
 from aca_node_interpreter.rest.client import SessionPoolClient
@@ -38,9 +35,9 @@ from aca_node_interpreter.rest.patience import Deadline, Patience
 from aca_node_interpreter.rest.waiting import wait_for, wait_for_async
 from aca_node_interpreter.sessions.runs import Run
 from aca_node_interpreter.sessions.session import Session
-from aca_node_interpreter.temporary import make_temporary_directory
 
 from .admission import admitted, readmitted
+from .artifact_place import ArtifactPlace, in_this_process
 from .connection import Connection
 from .conversations import OWN, Conversation, Conversations, Key
 from .endings import time_to_end
@@ -72,18 +69,17 @@ class SessionRunner:
         self._conversations = Conversations(settings, session_id)
         self._resumed_id = session_id
         self._connection: Connection | None = None
-        self._artifacts: ArtifactDirectory | None = None
+        self._place = ArtifactPlace(settings)
         self._saved: deque[Artifact] = deque(maxlen=_REMEMBERED_ARTIFACTS)
-        # An object that nobody closed still leaves no process and no directory behind.
+        # An object that nobody closed still leaves no process behind.
         self._release: weakref.finalize[..., Any] | None = None
-        self._remove_directory: weakref.finalize[..., Any] | None = None
         self._state = threading.Lock()
         self._closings = 0
 
     @property
     def artifacts_path(self) -> Path:
         """The directory that artifacts are saved in; it is made when first asked for."""
-        return self._directory().path
+        return self._place.path()
 
     @property
     def artifacts(self) -> list[Artifact]:
@@ -154,14 +150,14 @@ class SessionRunner:
         return lambda session: session.run(
             code if isinstance(code, str) else code.reviewed,
             timeout=seconds,
-            saved_in=self._directory(),
+            saved_in=self._place.directory,
             output_chars=output_chars,
             language=language,
         )
 
     def fetch(self, path: str) -> Callable[[Session], Flow[Artifact]]:
         """Return what brings back a file of the session's `/mnt/data`."""
-        return lambda session: session.fetch(path, self._directory())
+        return lambda session: session.fetch(path, self._place.directory)
 
     async def start(self) -> None:
         """Open now what the first run would open."""
@@ -192,14 +188,14 @@ class SessionRunner:
         under way in threads of its own is over.
         """
         with self._state:
-            connection, self._connection, self._artifacts = self._connection, None, None
+            connection, self._connection = self._connection, None
+            place, self._place = self._place, ArtifactPlace(self._settings)
             ended, self._conversations = self._conversations, Conversations(self._settings, self._resumed_id)
             # After these: who read the new number then reads what it belongs to.
             self._closings += 1
-            if self._remove_directory is not None:
+            if place.is_temporary:
                 self._saved.clear()
-            clean_ups = [each for each in (self._release, self._remove_directory) if each is not None]
-            self._release = self._remove_directory = None
+            release, self._release = self._release, None
         ended.close()
         try:
             if connection is not None:
@@ -208,8 +204,9 @@ class SessionRunner:
                 if connection.pool is None:
                     connection.endings.now(ended.unended())
         finally:
-            for clean_up in clean_ups:
-                clean_up()
+            if release is not None:
+                release()
+            place.close()
 
     async def aclose(self) -> None:
         """Do what `close` does, without holding up the event loop."""
@@ -242,7 +239,7 @@ class SessionRunner:
     def _opened(self) -> Connection:
         if self._connection is None:
             self._connection = Connection.open(self._settings)
-            self._release = weakref.finalize(self, _in_this_process(self._connection.release))
+            self._release = weakref.finalize(self, in_this_process(self._connection.release))
         return self._connection
 
     async def _aconnected(self, closings: int) -> Connection:
@@ -254,23 +251,6 @@ class SessionRunner:
 
     def _reviewed_async(self, submission: Submission | None, key: Key) -> AbstractAsyncContextManager[None]:
         return nullcontext() if submission is None else submission.passed_async(self._conversations.of(key).texts)
-
-    def _directory(self) -> ArtifactDirectory:
-        with self._state:
-            if self._artifacts is None:
-                settings = self._settings
-                if settings.artifacts_dir is not None:
-                    path = settings.artifacts_dir
-                elif settings.keep_artifacts:
-                    path = Path(mkdtemp(prefix="aca-node-artifacts-"))
-                else:
-                    undo = ExitStack()
-                    path = make_temporary_directory("aca-node-temporary-", undo)
-                    self._remove_directory = weakref.finalize(self, _in_this_process(undo.close))
-                self._artifacts = ArtifactDirectory(
-                    path, max_bytes=settings.max_artifact_bytes, is_temporary=self._remove_directory is not None
-                )
-            return self._artifacts
 
     @contextmanager
     def _in_turn(
@@ -351,14 +331,3 @@ async def _end_late_async(connection: Connection, talk: Conversation) -> None:
     async with AsyncSessionPoolClient(**connection.arguments) as client:
         with suppress(AcaNodeError):
             await client.perform(talk.given_back(), time_to_end())
-
-
-def _in_this_process(clean_up: Callable[[], object]) -> Callable[[], None]:
-    """Return a function that does nothing in a forked child, which would clean up what its parent still uses."""
-    process = os.getpid()
-
-    def guarded() -> None:
-        if os.getpid() == process:
-            clean_up()
-
-    return guarded
