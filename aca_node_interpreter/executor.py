@@ -303,7 +303,7 @@ class NodeSessionsCodeExecutor(StaysHere, BaseTool, CodeExecutor, Component[Node
         return await running
 
     async def start(self) -> None:
-        """Open the session pool now instead of at the first run."""
+        """Open now what the first run would open: the embedded pool, or a connection to the session pool."""
         await self._runner.start()
 
     async def stop(self) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import anyio
 import pytest
 
-from aca_node_interpreter import AsyncSessionPoolClient, SessionPoolClient
+from aca_node_interpreter import AsyncSessionPoolClient, NodeSessionsCodeExecutor, SessionPoolClient
 from aca_node_interpreter.errors import ServiceUnreachableError
 from aca_node_interpreter.rest import connections
 from aca_node_interpreter.rest.endpoint import Endpoint
@@ -185,3 +185,21 @@ def test_the_way_goes_through_a_proxy_of_the_environment(monkeypatch: pytest.Mon
 
 def way(endpoint: str) -> connections.Way:
     return connections.Way.to(Endpoint.parse(endpoint))
+
+
+async def test_starting_an_executor_opens_the_connection_of_its_first_run(server: Server) -> None:
+    executor = NodeSessionsCodeExecutor(server.url, token="t", mode="raw", session_id="a-session")
+    await executor.start()
+    assert [request.method for request in server.requests] == ["GET"]
+    assert "identifier" not in server.requests[0].query
+    await executor.alist_files()
+    assert len(ports(server)) == 1
+    await executor.stop()
+
+
+async def test_starting_raises_nothing_when_the_pool_is_not_there() -> None:
+    executor = NodeSessionsCodeExecutor("http://127.0.0.1:9", token="t")
+    await executor.start()
+    with pytest.raises(ServiceUnreachableError):
+        await executor.aexecute("1")
+    await executor.stop()

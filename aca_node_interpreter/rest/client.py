@@ -46,7 +46,7 @@ T = TypeVar("T")
 TOKEN_VARIABLE = "ACA_POOL_TOKEN"  # noqa: S105  # the variable's name, not a token
 """Environment variable with the token of an embedded pool that another process serves; for loopback endpoints only."""
 
-SIDE_BY_SIDE = 8  # downloads at once: enough to hide a network's distance, few enough for a small pool
+SIDE_BY_SIDE = 16  # files at once: enough to hide a network's distance, few enough for a small pool
 
 
 class ClientBase(StaysHere):

@@ -24,6 +24,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
+import anyio
+
 from aca_node_interpreter import telemetry
 from aca_node_interpreter.artifacts import Artifact
 from aca_node_interpreter.errors import AcaNodeError, ServiceUnreachableError
@@ -46,6 +48,8 @@ from .settings import Settings
 
 T = TypeVar("T")
 
+# For the call that opens a connection ahead of the first run.
+_START_SECONDS = 5.0
 # Artifacts that are remembered, the newest.
 _REMEMBERED_ARTIFACTS = 1_000
 
@@ -160,8 +164,15 @@ class SessionRunner:
         return lambda session: session.fetch(path, self._place.directory)
 
     async def start(self) -> None:
-        """Open now what the first run would open."""
-        await self._aconnected(self._closings)
+        """Open now what the first run would open: the embedded pool, or a connection, with a token.
+
+        It raises nothing of the session pool's: the first run tells what is wrong.
+        """
+        connection = await self._aconnected(self._closings)
+        client = await connection.client_of_running_loop()
+        with suppress(AcaNodeError), anyio.move_on_after(_START_SECONDS):
+            # Any call opens a connection; this one can't begin a session.
+            await client.get_metadata()
 
     def end(self, conversation: Key) -> None:
         """End a conversation's session, once nobody runs code in it; the next run has a new one."""
