@@ -39,6 +39,7 @@ class Response:
 
     status: int | None = 200
     body: bytes = b""
+    """As it goes, in chunks if the headers say so."""
     headers: Mapping[str, str] = field(default_factory=dict)
     cut_after: int | None = None
     """Cut the connection after so many bytes of the body."""
@@ -79,7 +80,8 @@ def serve(answer: Answer, *, certificate: Path | None = None) -> Iterator[Server
                 self.send_response(response.status)
             for name, value in response.headers.items():
                 self.send_header(name, value)
-            self.send_header("Content-Length", str(len(response.body)))
+            if "Transfer-Encoding" not in response.headers:
+                self.send_header("Content-Length", str(len(response.body)))
             self.end_headers()
             body = response.body[: response.cut_after]
             if response.pause:

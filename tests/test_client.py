@@ -518,6 +518,34 @@ def test_a_file_that_changes_while_it_is_fetched_is_never_two_halves(now: bytes,
     assert server.requests
 
 
+def test_a_download_of_which_only_the_end_was_lost_is_whole(client_class: Any) -> None:
+    content = b"0123456789"
+    in_chunks = {"ETag": '"1"', "Transfer-Encoding": "chunked"}
+
+    def answer(request: Request) -> Response:
+        if "range" not in request.headers:
+            return Response(200, b"a\r\n%s\r\n0\r\n\r\n" % content, in_chunks, cut_after=5 + len(content))
+        begin = int(request.headers["range"].removeprefix("bytes=").rstrip("-"))
+        if begin >= len(content):
+            return Response(416, b"", {"Content-Range": f"bytes */{len(content)}"})
+        there = {"ETag": '"1"', "Content-Range": f"bytes {begin}-{len(content) - 1}/{len(content)}"}
+        return Response(206, content[begin:], there)
+
+    with serve(answer) as server, client_class(server.url, token="t") as client:
+        sink = io.BytesIO()
+        assert client.download_file_to(sink, "a.bin") == len(content)
+    assert sink.getvalue() == content
+    assert len(server.requests) == 2
+
+
+def test_a_rest_that_does_not_continue_what_came_is_refused(client_class: Any) -> None:
+    rest = Response(206, b"y" * 991, {"Content-Range": "bytes 9-999/1000"})
+    answers = [Response(200, b"x" * 1000, {"ETag": '"1"'}, cut_after=10), rest]
+    with serve(lambda _: answers.pop(0)) as server, client_class(server.url, token="t") as client:
+        with pytest.raises(errors.MalformedResponseError, match="changed while it was fetched"):
+            client.download_file_to(io.BytesIO(), "a.bin")
+
+
 def test_another_part_than_was_asked_for_is_refused(client_class: Any) -> None:
     wrong = Response(206, b"x" * 10, {"Content-Range": "bytes 0-9/1000"})
     answers = [Response(200, b"x" * 1000, {"ETag": '"1"'}, cut_after=10), wrong]
