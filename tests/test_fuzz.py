@@ -24,7 +24,7 @@ from aca_node_interpreter.rest.failures import error_for
 from aca_node_interpreter.rest.models import Execution, RemoteFile
 from aca_node_interpreter.rest.operations import CURRENT_API, LEGACY_API, Operation, Page, Reply, SessionCalls, Upload
 from aca_node_interpreter.sessions import output
-from aca_node_interpreter.sessions.collecting import Collection, versions
+from aca_node_interpreter.sessions.collecting import versions
 from aca_node_interpreter.sessions.managed import Answered
 from aca_node_interpreter.sessions.outcomes import outcome_of
 from aca_node_interpreter.sessions.raw import outcome_of as raw_outcome_of
@@ -131,7 +131,7 @@ def answers_are_read_or_refused(data: st.DataObject) -> None:
         output.text_of(read).encode()
         if read.id:
             CALLS[0].get_execution(read.id)
-        run = finished(raw_outcome_of(read, Collection()), DIRECTORY, LIMIT)
+        run = finished(raw_outcome_of(read), DIRECTORY, LIMIT)
         assert len(run.text) < 2 * LIMIT
 
 

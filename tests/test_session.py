@@ -12,7 +12,9 @@ import pytest
 
 from aca_node_interpreter import LocalPool, NodeSessionsCodeExecutor
 from aca_node_interpreter.artifacts import ArtifactDirectory
+from aca_node_interpreter.errors import ServiceUnreachableError
 from aca_node_interpreter.rest.operations import CURRENT_API, LEGACY_API, SessionCalls
+from aca_node_interpreter.sessions import session as session_module
 from aca_node_interpreter.sessions.runs import Limits, Run
 from aca_node_interpreter.sessions.session import Session
 from tests.http_server import Request, Response, Server, serve
@@ -162,6 +164,58 @@ def test_what_did_not_arrive_comes_with_the_next_run(client_class: Any, tmp_path
             runs.append(client.perform(session.run("1", timeout=5, saved_in=ArtifactDirectory(tmp_path))))
     assert [[artifact.name for artifact in each.artifacts] for each in runs] == [[], ["a"], []]
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+def test_what_came_for_nobody_comes_with_the_next_run(
+    client_class: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(*_: Any, **__: Any) -> Any:
+        raise InterruptedError
+
+    def answer(request: Request) -> Response:
+        if request.method == "POST":
+            return Response(200, SUCCEEDED)
+        return Response(200, b"x") if "content" in request.path else listing({"name": "a"})
+
+    with serve(answer) as server, client_class(server.url, token="t") as client:
+        session = Session(SessionCalls("my-session"), is_new=True, mode="raw")
+        with monkeypatch.context() as patched:
+            patched.setattr(session_module, "finished", gone)
+            with pytest.raises(InterruptedError):
+                client.perform(session.run("1", timeout=5, saved_in=ArtifactDirectory(tmp_path)))
+        runs = [client.perform(session.run("1", timeout=5, saved_in=ArtifactDirectory(tmp_path))) for _ in range(2)]
+    assert [[artifact.name for artifact in each.artifacts] for each in runs] == [["a"], []]
+
+
+def test_what_a_run_made_whose_answer_was_lost_comes_with_the_next(client_class: Any, tmp_path: Path) -> None:
+    answers = [Response(200, SUCCEEDED), Response(None)]
+    listings = [listing({"name": "a"}), listing({"name": "a"}), listing()]
+
+    def answer(request: Request) -> Response:
+        if request.method == "POST":
+            return answers.pop()
+        return Response(200, b"x") if "content" in request.path else listings.pop()
+
+    with serve(answer) as server, client_class(server.url, token="t") as client:
+        session = Session(SessionCalls("my-session"), is_new=False, mode="raw")
+        with pytest.raises(ServiceUnreachableError):
+            client.perform(session.run("1", timeout=5, saved_in=ArtifactDirectory(tmp_path)))
+        run = client.perform(session.run("1", timeout=5, saved_in=ArtifactDirectory(tmp_path)))
+    assert [artifact.name for artifact in run.artifacts] == ["a"]
+
+
+def test_a_file_that_is_owed_and_was_deleted_is_not_asked_for(client_class: Any, tmp_path: Path) -> None:
+    listings = [listing(), listing({"name": "a"})]
+
+    def answer(request: Request) -> Response:
+        if request.method == "POST":
+            return Response(200, SUCCEEDED)
+        return Response(500) if "content" in request.path else listings.pop()
+
+    with serve(answer) as server, client_class(server.url, token="t") as client:
+        session = Session(SessionCalls("my-session"), is_new=True, mode="raw")
+        runs = [client.perform(session.run("1", timeout=5, saved_in=ArtifactDirectory(tmp_path))) for _ in range(2)]
+    assert [len(each.problems) for each in runs] == [1, 0]
 
 
 def test_a_name_can_not_forge_lines(client_class: Any, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ the in-session runtime (`managed`) or, where that can't be installed or is not w
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import InitVar, dataclass, field, replace
 from functools import partial
 from typing import Any, Literal, TypeAlias
@@ -28,12 +28,13 @@ from aca_node_interpreter.secrecy import StaysHere
 from aca_node_interpreter.telemetry import SessionState
 
 from . import packages as npm
+from . import raw
 from .collecting import Version, collect, may_be_artifact, version, versions
 from .inputs import Input, inputs_of
 from .managed import Died, NoRuntime, Recycled, Reply, Runtime
 from .outcomes import outcome_of
 from .progress import Progress, counted, no_progress
-from .raw import collected, listing, lists_all, run_raw
+from .raw import listing, lists_all, run_raw
 from .runs import Limits, Outcome, Run, finished, reason, refused
 
 _log = logging.getLogger("aca_node_interpreter")
@@ -254,12 +255,13 @@ class Session(StaysHere):
         return file
 
     def _run_raw(self, code: str, timeout: float, saved_in: ArtifactDirectory) -> Flow[Outcome]:
-        seconds = self.deadline.time_for_run(timeout)
-        flow = run_raw(self.calls, self._known, code, seconds, saved_in, self.limits.artifacts)
+        operation = self.calls.execute(code, timeout=self.deadline.time_for_run(timeout))
         self.was_used = True
         self._seen.clear()
-        outcome, self._known = yield from flow
-        return outcome
+        if self._known is None:
+            self._known = versions((yield from listing(self.calls)))
+        outcome = yield from run_raw(self.calls, operation)
+        return (yield from self._with_listed(outcome, saved_in))
 
     def _run_managed(self, prepared: Prepared, timeout: float, saved_in: ArtifactDirectory) -> Flow[Outcome]:
         self.was_used = True
@@ -342,16 +344,24 @@ class Session(StaysHere):
             collection.problems.append(f"{manifest.more} more files; a run names only so many")
         return replace(outcome, artifacts=collection.artifacts, problems=collection.problems, deleted=manifest.deleted)
 
+    def _with_listed(self, outcome: Outcome, saved_in: ArtifactDirectory) -> Flow[Outcome]:
+        """Bring back what is there and was not before; never fails for a file."""
+        try:
+            files = [file for file in (yield from listing(self.calls)) if may_be_artifact(file)]
+        except AcaNodeError as error:
+            return replace(outcome, problems=[f"the files of this run, which could not be listed: {error}"])
+        self._miss(versions(files))
+        known = self._known or {}
+        changed = tuple(file for file in files if known.get(file.path) != version(file))
+        return (yield from self._with_files(outcome, Manifest(changed), saved_in))
+
     def _dead(self, reply: Died, saved_in: ArtifactDirectory) -> Flow[Outcome]:
         """Tell of a run that took its process with it, and bring back what it had written."""
         self._was_lost = True
-        before = self._known or {}
-        outcome, self._known = yield from collected(
-            self.calls, before, reply.execution, saved_in, self.limits.artifacts
-        )
-        is_all_gone = before and not self._known and not outcome.problems
-        if is_all_gone:
-            self._owed.clear()
+        self._known = self._known or {}
+        had_files = bool(self._known)
+        outcome = yield from self._with_listed(raw.outcome_of(reply.execution), saved_in)
+        is_all_gone = had_files and not self._known and not outcome.problems
         self._notes.append(_ALL_ENDED if is_all_gone else _ENDED)
         return replace(outcome, mode="managed")
 
@@ -368,13 +378,19 @@ class Session(StaysHere):
         except AcaNodeError:
             self._notes.append(_LOST)
             return
+        is_all_there = not self._miss(there)
+        self._known = (self._known or {}) | there
+        self._notes.append(_RESTARTED if is_all_there and there else _LOST)
+
+    def _miss(self, there: Mapping[str, Version]) -> set[str]:
+        """Note which files are not in a listing any more, and return their paths."""
         is_whole = lists_all(self.calls)
         gone = {path for path in (self._known or {}) if (is_whole or "/" not in path) and path not in there}
-        self._known = there
+        self._known = {path: known for path, known in (self._known or {}).items() if path not in gone}
         self._owed = {
             path: file for path, file in self._owed.items() if path in there or (not is_whole and "/" in path)
         }
-        self._notes.append(_LOST if gone or not there else _RESTARTED)
+        return gone
 
     def _restored(self) -> Flow[None]:
         """Put back, into a session that lost them, the files that were uploaded."""
