@@ -156,6 +156,17 @@ def test_a_fault_costs_neither_a_second_run_nor_the_result(talk: Conversation, f
     assert talk.run("count").value == before + 1
 
 
+@pytest.mark.parametrize("first", [True, False], ids=["first", "later"])
+def test_code_that_ends_its_process_does_not_run_again_in_the_next(talk: Conversation, first: bool) -> None:
+    before = 0 if first else talk.run(COUNTED).value["count"]
+    talk.proxy.plan(Duplicate(), kind="execution")
+    run = talk.run(COUNTED + "; process.reallyExit(3)")
+    assert run.exit_code != 0
+    assert "its variables are gone" in run.text
+    assert run.artifacts[-1].read_bytes() == b"ran\n" * (before + 1)
+    assert talk.run("typeof count").value == "undefined"
+
+
 @pytest.mark.parametrize("fault", [ResetBeforeReply(), CutReply(200, "length"), ForwardThenAnswer(502)], ids=repr)
 def test_a_download_that_breaks_is_repeated(talk: Conversation, fault: Any) -> None:
     talk.proxy.plan(fault, kind="download")

@@ -28,9 +28,10 @@ _FILES = (
 )
 _AROUND = '(function(boot){"use strict";const root=globalThis;if(typeof root.__aca==="function")return;%s})'
 
-# A string, template or regular expression stays as it is; of other space only what parts two words.
+# A string, template or regular expression stays as it is; of other space only what parts two words. No statement is
+# empty there, so that none needs its semicolon at the end of a block.
 _SQUEEZED = re.compile(
-    r"""("(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|`(?:[^`\\]|\\.)*`|(?<=\()/(?:[^/\\\n]|\\.)+/)|(?<=[\w$])(\s)\s*(?=[\w$])|\s+"""
+    r"""("(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|`(?:[^`\\]|\\.)*`|(?<=\()/(?:[^/\\\n]|\\.)+/)|(?<=[\w$])(\s)\s*(?=[\w$])|;(?=\s*\})|\s+"""
 )
 _KEYWORDS = {"as", "do", "for", "get", "if", "in", "let", "new", "of", "set", "try", "var"}
 _NAMES = "(identifier) @name (shorthand_property_identifier) @pair (shorthand_property_identifier_pattern) @pair"

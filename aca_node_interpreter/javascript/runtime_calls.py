@@ -73,15 +73,32 @@ def without_sign(stdout: str, mark: str) -> str:
     return stdout.removeprefix(f"{mark}{_INSTALLED}\n")
 
 
+# In a process without the runtime, before code runs there: a request may arrive twice, and what came with the first may
+# have ended the process that knew of it. Then this one ends as that did.
+_END_IF_KNOWN = """{{
+let ids="";try{{ids=require("fs").readFileSync(require("os").homedir()+"/.aca-runs","utf8")}}catch{{}}
+if(ids.includes({id}))process.reallyExit(1)
+}}"""
+
+
+def _end_if_known(request: dict[str, Any]) -> str:
+    """Return an expression that ends the process if an earlier one has begun the run that is asked for."""
+    if request["op"] != "run":
+        return "0"
+    return "(()=>" + _END_IF_KNOWN.replace("\n", "").format(id=json.dumps(request["id"] + "\n")) + ")()"
+
+
 def first_code(boot: str, request: dict[str, Any]) -> str:
     """Return the code that installs the runtime, unless that is done already, and makes a call."""
     sign = json.dumps(request["mark"] + _INSTALLED)
     # Named so, its frames are left out of stacks like those of Node.js's own modules.
     install = f'require("vm").runInThisContext({packing.expression()},{{filename:"node:aca"}})({json.dumps(boot)})'
+    install = f"({_end_if_known(request)},{install})"
     return f'typeof __aca=="function"||{install};console.log({sign});__aca({json.dumps(request)})'
 
 
 def later_code(request: dict[str, Any]) -> str:
     """Return the code that makes a call; where there is no runtime, the answer says so."""
     none = "\n" + request["mark"] + json.dumps({"v": 1, "state": "none"})
-    return f'typeof __aca=="function"?__aca({json.dumps(request)}):console.log({json.dumps(none)})'
+    otherwise = f"({_end_if_known(request)},console.log({json.dumps(none)}))"
+    return f'typeof __aca=="function"?__aca({json.dumps(request)}):{otherwise}'

@@ -42,11 +42,12 @@ class Kernel(Protocol):
 
 
 def _inside(command: Sequence[str | Path], data: Path) -> list[str | Path]:
-    """Word a command that sees `data` as /mnt/data."""
+    """Word a command that sees `data` as /mnt/data, and has a home of its own."""
     programs = find_programs()
     if not programs:
         unavailable("there is no bubblewrap")
     mounts = ["--dev-bind", "/", "/", "--tmpfs", "/mnt", "--bind", str(data), "/mnt/data", "--chdir", "/mnt/data"]
+    mounts += ["--setenv", "HOME", "/mnt"]
     return [programs[-1], *mounts, "--die-with-parent", *command]
 
 

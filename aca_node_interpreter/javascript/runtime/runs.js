@@ -2,6 +2,8 @@
 
 const runs = { __proto__: null };
 const order = [];
+// Their ids, for a process that takes this one's place: `runtime_calls.py` looks there.
+const noted = `${homedir()}/.aca-runs`;
 const queue = [];
 let current;
 // The run whose timer calls back just now.
@@ -57,6 +59,7 @@ const owner = () => active || current || runs[order[order.length - 1]];
 function remember(id, run) {
   runs[id] = run;
   add(order, id);
+  attempt(() => writeFileSync(noted, `${id}\n`, { __proto__: null, flag: "a" }));
   if (order.length <= 256) return;
   const oldest = splice(order, 0, 1)[0];
   forget(runs[oldest]);
