@@ -28,7 +28,7 @@ def test_a_file_that_is_gone_is_missed_once(tmp_path: Path, isolation: Any) -> N
     with LocalPool(isolation=isolation) as pool:
         with NodeSessionsCodeExecutor(pool.endpoint, token=pool.token, artifacts_dir=tmp_path) as executor:
             executor.execute("1")
-            executor._runner._conversations.of(OWN).session._owed["gone.txt"] = RemoteFile("gone.txt", size=1)
+            executor._runner._conversations.of(OWN).session._files.owed["gone.txt"] = RemoteFile("gone.txt", size=1)
             first = executor.execute("1")
             assert "gone.txt: The session pool has no such" in first.problems[0]
             assert executor.execute("1").problems == ()

@@ -7,7 +7,7 @@ the in-session runtime (`managed`) or, where that can't be installed or is not w
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import InitVar, dataclass, field, replace
 from functools import partial
 from typing import Any, Literal, TypeAlias
@@ -31,6 +31,7 @@ from . import packages as npm
 from . import raw
 from .collecting import Version, collect, may_be_artifact, version, versions
 from .inputs import Input, inputs_of
+from .known_files import KnownFiles
 from .managed import Died, NoRuntime, Recycled, Reply, Runtime
 from .outcomes import outcome_of
 from .progress import Progress, counted, no_progress
@@ -85,17 +86,11 @@ class Session(StaysHere):
     """Until when what is under way must be over."""
     was_used: bool = field(default=False, init=False)
     """Whether a call may have created it in the pool."""
-    _known: dict[str, Version] | None = field(default=None, init=False)
+    _files: KnownFiles = field(default_factory=KnownFiles, init=False)
     _runtime: Runtime = field(init=False)
     _runs: int = field(default=0, init=False)
     _seen: list[str] = field(default_factory=list, init=False)
     """Paths that were uploaded since the last run."""
-    _owed: dict[str, RemoteFile] = field(default_factory=dict, init=False)
-    """Files that a run made and that have not come back yet."""
-    _brought: set[str] = field(default_factory=set, init=False)
-    """Those of them that came, until somebody has the result with them."""
-    _hashes: dict[str, str] = field(default_factory=dict, init=False)
-    """Their sha256 by path, where the session told it."""
     uploads: Uploads = field(default_factory=dict, init=False, repr=False)
     """How to have what was uploaded once more, by path."""
     _previews: dict[str, tuple[Version, str]] = field(default_factory=dict, init=False)
@@ -111,7 +106,7 @@ class Session(StaysHere):
         self._runtime = Runtime(self.calls, is_new)
         self._is_untouched = is_new
         if is_new:
-            self._known = {}
+            self._files.there = {}
 
     def run(
         self,
@@ -139,7 +134,7 @@ class Session(StaysHere):
             telemetry.refused()
             return refused(text.message, limit)
         telemetry.sent(text if isinstance(text, str) else text.code)
-        self._brought.clear()
+        self._files.drop()
         before: SessionState = "new" if self._is_untouched and not self.was_used else "used"
         if isinstance(text, Prepared) and self.mode == "managed":
             outcome = yield from self._run_managed(text, timeout, saved_in)
@@ -152,9 +147,7 @@ class Session(StaysHere):
         telemetry.ran(run, next((what for note, what in _CHANGES.items() if note in notes), before))
         # Not before: whoever waited may have gone away, and the next result is to bring and tell it then.
         del self._notes[: len(notes)]
-        self._owed = {path: file for path, file in self._owed.items() if path not in self._brought}
-        self._hashes = {path: sha256 for path, sha256 in self._hashes.items() if path in self._owed}
-        self._brought.clear()
+        self._files.deliver()
         return run
 
     def upload(
@@ -248,8 +241,7 @@ class Session(StaysHere):
         self._previews[file.path] = version(file), preview
         self.was_used = True
         self._seen.append(file.path)
-        if self._known is not None:
-            self._known |= versions([file])
+        self._files.add([file])
         if repeat is not None:
             self.uploads[file.path] = repeat
         return file
@@ -258,8 +250,8 @@ class Session(StaysHere):
         operation = self.calls.execute(code, timeout=self.deadline.time_for_run(timeout))
         self.was_used = True
         self._seen.clear()
-        if self._known is None:
-            self._known = versions((yield from listing(self.calls)))
+        if self._files.there is None:
+            self._files.there = versions((yield from listing(self.calls)))
         outcome = yield from run_raw(self.calls, operation)
         return (yield from self._with_listed(outcome, saved_in))
 
@@ -284,7 +276,7 @@ class Session(StaysHere):
         files = reply.envelope.files
         self._seen.clear()
         # First of all, since whoever waits may go away at any step.
-        self._owe(files)
+        self._files.owe(files)
         if reply.was_repeated:
             self._notes.append(_REPEATED)
         if reply.is_elsewhere:
@@ -293,8 +285,8 @@ class Session(StaysHere):
             envelope = yield from self._runtime.unread()
             self._notes.append(f"An earlier run was given up before its answer came. {_became(envelope)}")
             if envelope is not None:
-                self._owe(envelope.files)
-            self._owe(files)
+                self._files.owe(envelope.files)
+            self._files.owe(files)
         if len(reply.stdout) + len(reply.stderr) < _LARGE:
             outcome = outcome_of(reply, self._runs)
         else:
@@ -319,27 +311,15 @@ class Session(StaysHere):
             self._was_lost = True
             raise
 
-    def _owe(self, manifest: Manifest) -> None:
-        """Note the files that a run made."""
-        for path in manifest.deleted:
-            self._owed.pop(path, None)
-            if self._known is not None:
-                self._known.pop(path, None)
-        for file in filter(may_be_artifact, manifest.changed):
-            self._owed[file.path] = file
-            self._hashes.pop(file.path, None)
-        self._hashes |= manifest.hashes
-
     def _with_files(self, outcome: Outcome, manifest: Manifest, saved_in: ArtifactDirectory) -> Flow[Outcome]:
         """Bring back what the runtime says that the run made, and what earlier runs made and could not be brought."""
-        self._owe(manifest)
-        wanted = list(self._owed.values())
+        known = self._files
+        known.owe(manifest)
+        wanted = list(known.owed.values())
         collection = yield from collect(
-            self.calls, wanted, saved_in, self.limits.artifacts, self._hashes, progress=self.progress
+            self.calls, wanted, saved_in, self.limits.artifacts, known.hashes, progress=self.progress
         )
-        self._brought = set(self._owed) - collection.missing
-        if self._known is not None:
-            self._known |= versions(wanted)
+        known.bring(collection.missing)
         if manifest.more:
             collection.problems.append(f"{manifest.more} more files; a run names only so many")
         return replace(outcome, artifacts=collection.artifacts, problems=collection.problems, deleted=manifest.deleted)
@@ -347,21 +327,18 @@ class Session(StaysHere):
     def _with_listed(self, outcome: Outcome, saved_in: ArtifactDirectory) -> Flow[Outcome]:
         """Bring back what is there and was not before; never fails for a file."""
         try:
-            files = [file for file in (yield from listing(self.calls)) if may_be_artifact(file)]
+            files = yield from listing(self.calls)
         except AcaNodeError as error:
             return replace(outcome, problems=[f"the files of this run, which could not be listed: {error}"])
-        self._miss(versions(files))
-        known = self._known or {}
-        changed = tuple(file for file in files if known.get(file.path) != version(file))
-        return (yield from self._with_files(outcome, Manifest(changed), saved_in))
+        self._files.miss(versions(files), is_whole=lists_all(self.calls))
+        return (yield from self._with_files(outcome, self._files.changes(files), saved_in))
 
     def _dead(self, reply: Died, saved_in: ArtifactDirectory) -> Flow[Outcome]:
         """Tell of a run that took its process with it, and bring back what it had written."""
         self._was_lost = True
-        self._known = self._known or {}
-        had_files = bool(self._known)
+        had_files = bool(self._files.there)
         outcome = yield from self._with_listed(raw.outcome_of(reply.execution), saved_in)
-        is_all_gone = had_files and not self._known and not outcome.problems
+        is_all_gone = had_files and not self._files.there and not outcome.problems
         self._notes.append(_ALL_ENDED if is_all_gone else _ENDED)
         return replace(outcome, mode="managed")
 
@@ -374,23 +351,14 @@ class Session(StaysHere):
         """Find out what was lost with a session, for the next result."""
         self._was_lost = True
         try:
-            there = versions((yield from listing(self.calls)))
+            files = yield from listing(self.calls)
         except AcaNodeError:
             self._notes.append(_LOST)
             return
-        is_all_there = not self._miss(there)
-        self._known = (self._known or {}) | there
-        self._notes.append(_RESTARTED if is_all_there and there else _LOST)
-
-    def _miss(self, there: Mapping[str, Version]) -> set[str]:
-        """Note which files are not in a listing any more, and return their paths."""
-        is_whole = lists_all(self.calls)
-        gone = {path for path in (self._known or {}) if (is_whole or "/" not in path) and path not in there}
-        self._known = {path: known for path, known in (self._known or {}).items() if path not in gone}
-        self._owed = {
-            path: file for path, file in self._owed.items() if path in there or (not is_whole and "/" in path)
-        }
-        return gone
+        there = versions(files)
+        gone = self._files.miss(there, is_whole=lists_all(self.calls))
+        self._files.add(files)
+        self._notes.append(_LOST if gone or not there else _RESTARTED)
 
     def _restored(self) -> Flow[None]:
         """Put back, into a session that lost them, the files that were uploaded."""
@@ -423,7 +391,7 @@ class Session(StaysHere):
             reply = yield from self._ask(code, npm.SECONDS)
         npm.check(reply)
         self._has_packages = True
-        self._known = versions((yield from listing(self.calls)))
+        self._files.there = versions((yield from listing(self.calls)))
 
 
 def _became(envelope: Envelope | None) -> str:
