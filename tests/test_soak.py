@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.soak.standing import growth
+from tests.soak.standing import growth, look
 
 ROOT = Path(__file__).parents[1]
 
@@ -31,3 +31,15 @@ def test_growth_is_that_of_the_line_through_all() -> None:
     assert growth([1, 2, 3]) == pytest.approx(2)
     assert growth([5, 5, 5, 5]) == pytest.approx(0)
     assert abs(growth([5, 6, 4, 6, 5])) < 1
+    assert growth([1, 100]) == 0
+
+
+def test_what_is_allocated_is_what_is_held(tmp_path: Path) -> None:
+    before = look(tmp_path, 1)
+    if not before.allocated:
+        pytest.skip("the C library does not tell")
+    held = [bytes(10_000) for _ in range(1_000)]
+    during = look(tmp_path, 1)
+    assert during.allocated - before.allocated == pytest.approx(10_000_000, rel=0.1)
+    held.clear()
+    assert look(tmp_path, 1).allocated - before.allocated == pytest.approx(0, abs=500_000)

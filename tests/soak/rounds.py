@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
+from array import array
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -33,8 +34,13 @@ _WARM_UP = 3
 """Rounds after which memory and threads are as they stay."""
 _AT_A_TIME = 4
 _STILL_SECONDS = 20.0
-# What Python's allocator and the C library make of the same work differs by so much.
-_NOISE_BYTES, _NOISE_BLOCKS = 32 * 2**20, 30_000
+# What differs from round to round with nothing growing, and by how much.
+_SIZES = {
+    "blocks": ("blocks of memory", 10_000),
+    "allocated": ("bytes allocated", 2 * 2**20),
+    "memory": ("bytes of memory", 32 * 2**20),
+    "children_memory": ("bytes of memory below this process", 8 * 2**20),
+}
 # Of the engine's event loop: they come and go.
 _WORKERS, _NOISE_WORKERS = "AnyIO worker thread", 4
 
@@ -55,7 +61,13 @@ class Rounds:
     seed: int
     say: Callable[[str], None] = print
     ledger: Ledger = field(default_factory=Ledger)
-    stood: list[Standing] = field(default_factory=list)
+    rounds: int = field(default=0, init=False)
+    settled: Standing | None = field(default=None, init=False)
+    """What stood after the warm-up."""
+
+    def __post_init__(self) -> None:
+        # The soak itself is not to grow either, or hardly.
+        self._sizes = {name: array("d") for name in _SIZES}
 
     def go_on(self, minutes: float, *, seconds: float = 15) -> None:
         """Do rounds, each of so many seconds and a calm, for so many minutes."""
@@ -74,7 +86,7 @@ class Rounds:
                 return NodeSessionsCodeExecutor(proxy.endpoint, token=proxy.token, timeout=1, deadline=8)
 
             load = Load(talks, self.ledger, neighbour, self.seed)
-            while len(self.stood) <= _WARM_UP or time.monotonic() < end:
+            while self.rounds <= _WARM_UP or time.monotonic() < end:
                 with weather:
                     load.go_on(seconds)
                 self._calm(talks)
@@ -88,7 +100,8 @@ class Rounds:
     def problems(self) -> list[str]:
         """Return what must not be."""
         found = list(self.ledger.violations)
-        first, last = self.stood[_WARM_UP], self.stood[-1]
+        first, last = self.settled, self._last
+        assert first is not None
         threads, descriptors = last.threads - first.threads, last.descriptors - first.descriptors
         if threads[_WORKERS] <= _NOISE_WORKERS:
             del threads[_WORKERS]
@@ -100,14 +113,10 @@ class Rounds:
             found.append(f"{last.processes - first.processes} more processes")
         if last.close_wait:
             found.append(f"{last.close_wait} sockets in CLOSE_WAIT")
-        settled = self.stood[_WARM_UP:]
-        for what, values, noise in (
-            ("bytes of memory", [each.memory for each in settled], _NOISE_BYTES),
-            ("bytes of memory below this process", [each.children_memory for each in settled], _NOISE_BYTES),
-            ("blocks of memory", [each.blocks for each in settled], _NOISE_BLOCKS),
-        ):
-            if len(values) > 2 and growth(values) > noise:
-                found.append(f"{growth(values):,.0f} more {what} in {len(values)} rounds")
+        for name, (what, noise) in _SIZES.items():
+            grown = growth(self._sizes[name])
+            if grown > noise:
+                found.append(f"{grown:,.0f} more {what} in {self.rounds} rounds")
         return found
 
     def _calm(self, talks: list[Conversation]) -> None:
@@ -134,7 +143,7 @@ class Rounds:
         deadline = time.monotonic() + _STILL_SECONDS
         while True:
             now = look(self.scratch, self._port)
-            expected = self.stood[_WARM_UP] if len(self.stood) > _WARM_UP else None
+            expected = self.settled
             more = expected is not None and (
                 now.threads - expected.threads or now.descriptors - expected.descriptors or now.files != expected.files
             )
@@ -143,9 +152,14 @@ class Rounds:
             time.sleep(0.5)
         if self._sessions():
             self.ledger.violated(f"{self._sessions()} sessions are left")
-        self.stood.append(now)
+        self.rounds += 1
+        self._last = now
+        if self.rounds > _WARM_UP:
+            self.settled = self.settled or now
+            for name, sizes in self._sizes.items():
+                sizes.append(getattr(now, name))
         happened = sum(self.ledger.happened.values())
-        self.say(f"round {len(self.stood)}: {happened} things, {len(self.ledger.violations)} violations, {now}")
+        self.say(f"round {self.rounds}: {happened} things, {len(self.ledger.violations)} violations, {now}")
 
     def _sessions(self) -> int:
         with SessionPoolClient(self.engine.endpoint, token=self.engine.token) as client:

@@ -35,8 +35,10 @@ class Standing:
     """What is in the directory for temporary files."""
     blocks: int
     """Of memory, that Python's objects take."""
+    allocated: int
+    """Bytes that this process has of the C library: all that takes more than 512."""
     memory: int
-    """Bytes of this process, without what is mapped from files."""
+    """Bytes of this process, without what is mapped from files. What is free among it lies scattered."""
     children_memory: int
     """Bytes of those that came of it."""
 
@@ -44,7 +46,8 @@ class Standing:
         return (
             f"{self.threads.total()} threads, {self.descriptors.total()} descriptors, {self.close_wait} in CLOSE_WAIT, "
             f"{self.processes} processes, {len(self.files)} temporary files, {self.blocks:,} blocks, "
-            f"{self.memory / 2**20:.1f} MiB, children {self.children_memory / 2**20:.1f} MiB"
+            f"{self.allocated / 2**20:.2f} MiB allocated, {self.memory / 2**20:.1f} MiB, "
+            f"children {self.children_memory / 2**20:.1f} MiB"
         )
 
 
@@ -57,9 +60,6 @@ def look(scratch: Path, port: int) -> Standing:
     """
     for _ in range(3):
         gc.collect()
-    # What the C library keeps for later is no leak.
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).malloc_trim(0)
     own, *children = process_tree(os.getpid())
     names = (re.sub(r"[-_ ]*[\d(].*", "", thread.name) for thread in threading.enumerate())
     links = [_link(each) for each in Path("/proc/self/fd").iterdir()]
@@ -70,17 +70,38 @@ def look(scratch: Path, port: int) -> Standing:
         len(children),
         tuple(sorted(each.name for each in scratch.iterdir())),
         sys.getallocatedblocks(),
+        _trimmed(),
         _memory(own),
         sum(map(_memory, children)),
     )
 
 
 def growth(values: Sequence[float]) -> float:
-    """Return how much values grew from the first to the last, by the line that fits them best."""
+    """Return how much values grew from the first to the last, by the line that fits them best; 0 for one or two."""
     count = len(values)
+    if count <= 2:
+        return 0
     middle, mean = (count - 1) / 2, sum(values) / count
     slope = sum((place - middle) * (value - mean) for place, value in enumerate(values))
     return slope / sum((place - middle) ** 2 for place in range(count)) * (count - 1)
+
+
+class _Mallinfo2(ctypes.Structure):
+    """What glibc tells of its memory, from 2.33 on."""
+
+    _names = "arena ordblks smblks hblks hblkhd usmblks fsmblks uordblks fordblks keepcost"
+    _fields_ = tuple((name, ctypes.c_size_t) for name in _names.split())
+
+
+def _trimmed() -> int:
+    """Have the C library give back what it keeps for later, which is no leak, and return how many bytes are in use."""
+    with contextlib.suppress(OSError, AttributeError):
+        library = ctypes.CDLL(None)
+        library.malloc_trim(0)
+        library.mallinfo2.restype = _Mallinfo2
+        told = library.mallinfo2()
+        return int(told.uordblks + told.hblkhd)
+    return 0
 
 
 def _link(descriptor: Path) -> str:
