@@ -232,6 +232,18 @@ def test_a_session_that_was_lost_between_runs_is_told(talk: Conversation, fault:
     assert talk.run("1").notes == ()
 
 
+@pytest.mark.parametrize("fault", [Recycle(), RestartKernel()])
+def test_files_that_could_not_be_listed_are_not_said_to_be_gone(talk: Conversation, fault: Any) -> None:
+    talk.run("globalThis.kept = 1; fs.writeFileSync('/mnt/data/a', '1')")
+    talk.proxy.plan(fault, kind="execution")
+    talk.proxy.plan(*[Answer(503)] * 3, kind="list")
+    run = talk.run("[typeof kept, fs.existsSync('/mnt/data/a')]")
+    assert talk.proxy.planned == []
+    assert run.value == ["undefined", isinstance(fault, RestartKernel)]
+    assert len(run.notes) == 1
+    assert "its files may be, too" in run.text
+
+
 def test_uploads_are_put_back_where_that_is_asked_for(engine: Engine, tmp_path: Path) -> None:
     with conversation(engine, tmp_path, rehydrate=True) as talk:
         talk.executor.upload(b"x,y", name="in.csv")

@@ -55,8 +55,12 @@ _FELL_BACK = (
 _LOST = "The session was lost since the last run, and a new one took its place: its variables and files are gone."
 _GIVEN_BACK = "The session was given back while it was idle: its variables and files are gone."
 _RESTARTED = "The session's Node.js was restarted since the last run: its variables are gone, its files are there."
+_DOUBTFUL = "The session's variables are gone since the last run, and its files may be, too: they could not be listed."
 _ENDED = "The session's Node.js ended with this run: its variables are gone."
-_CHANGES: dict[str, SessionState] = {_LOST: "recycled", _RESTARTED: "recycled", _GIVEN_BACK: "given_back"}
+_CHANGES: dict[str, SessionState] = {
+    **dict.fromkeys((_LOST, _RESTARTED, _DOUBTFUL), "recycled"),
+    _GIVEN_BACK: "given_back",
+}
 _ALL_ENDED = "The session ended with this run: its variables and files are gone."
 _REPEATED = "The connection broke on the session's first run and it was sent again: it may have begun twice."
 
@@ -353,7 +357,7 @@ class Session(StaysHere):
         try:
             files = yield from listing(self.calls)
         except AcaNodeError:
-            self._notes.append(_LOST)
+            self._notes.append(_DOUBTFUL)
             return
         there = versions(files)
         gone = self._files.miss(there, is_whole=lists_all(self.calls))

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 # What a result says when files are gone, and when only variables are.
 _FILES_GONE = (session._LOST, session._GIVEN_BACK, session._ALL_ENDED)
-_VARIABLES_GONE = (session._RESTARTED, session._ENDED)
+_VARIABLES_GONE = (session._RESTARTED, session._DOUBTFUL, session._ENDED)
 _NOT_RUN = ("Nothing ran", "Nothing was sent", "did not run")
 _LOST = "The session ended before it answered"
 _UNKNOWN = "Nobody knows what became of it"
@@ -182,6 +182,8 @@ class Conversation:
         for note in (*_FILES_GONE, *_VARIABLES_GONE):
             if note in result.text:
                 self._said.add("files gone" if note in _FILES_GONE else "variables gone")
+        if session._DOUBTFUL in result.text:
+            self._said.add("files may be gone")
         if session._REPEATED in result.text:
             self._may_repeat.add(number)
         if "files gone" in self._said:
@@ -255,7 +257,10 @@ class Conversation:
             return
         self._must = {each for each in self._must if each in there}
         self._missed.clear()
-        self._check(was_closed or bool(said & {"files gone", "lost"}), f"run {number} is in another session: {said}")
+        self._check(
+            was_closed or bool(said & {"files gone", "files may be gone", "lost"}),
+            f"run {number} is in another session: {said}",
+        )
 
     def _check_files(self, result: Result) -> None:
         for file in result.files:
