@@ -199,11 +199,11 @@ def test_no_error_shows_the_identifier_the_token_or_a_url(client_class: Any) -> 
 
 
 def test_no_log_shows_the_identifier_the_token_or_code(client_class: Any, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level("INFO")
+    caplog.set_level("DEBUG")
     with serve(lambda _: Response(200, succeeded())) as server:
         with client_class(server.url, token="hunter2", session_id="my-session") as client:
             client.execute("the.code()")
-    assert "/executions?identifier=…&api-version" in caplog.text
+    assert "receive_response_headers" in caplog.text
     assert not [secret for secret in ("my-session", "hunter2", "the.code") if secret in caplog.text]
 
 

@@ -188,8 +188,7 @@ def test_log_records_of_every_level_have_no_secret_in_them(
     # Nobody but pytest hears the embedded pool's access log: it has no handler and is not passed on.
     heard = [record for record in caplog.records if record.name != "uvicorn.access"]
     told = [f"{record.getMessage()} {vars(record)}" for record in heard]
-    loggers = {record.name for record in heard}
-    assert {"httpx", "httpcore.http11"} <= loggers
+    assert "httpcore.http11" in {record.name for record in heard}
     assert any("operation-location" in text.lower() and "identifier=…" in text for text in told)
     assert not found_in(*told)
     assert not [text for text in told if pool.token in text]

@@ -63,11 +63,7 @@ class AsyncSessionPoolClient(ClientBase):
             session_id=session_id,
             api_version=api_version,
         )
-        self._http = httpx.AsyncClient(
-            auth=self._auth,
-            transport=http_transport or AsyncConnections(self._endpoint),
-            **transport.settings(),
-        )
+        self._http = http_transport or AsyncConnections(self._endpoint)
         self._is_closed = False
         self._under_way: dict[anyio.CancelScope, anyio.Event] = {}
 
@@ -88,7 +84,7 @@ class AsyncSessionPoolClient(ClientBase):
         under_way = list(self._under_way.items())
         for scope, _ in under_way:
             scope.cancel()
-        # A connection that a request comes to have after httpx was closed, nobody would close.
+        # A connection that a request comes to have after they were closed, nobody would close.
         for _, is_over in under_way:
             await is_over.wait()
         await self._http.aclose()
@@ -265,11 +261,14 @@ class AsyncSessionPoolClient(ClientBase):
         """Send, and give the answer and what its body comes in."""
         request = transport.request(self._endpoint, operation, patience.deadline, **headers)
         with transport.translated(operation, patience.deadline):
-            async with self._http.stream(**request) as response:
+            response = await self._auth.asend(request, self._http)
+            try:
                 transport.check_encoding(response)
                 # Left to the garbage collector, the iterator would outlive a loop that ends now.
                 async with aclosing(cast("AsyncGenerator[bytes]", response.aiter_bytes())) as chunks:
                     yield response, chunks
+            finally:
+                await response.aclose()
 
     async def _whole(self, response: httpx.Response, chunks: AsyncIterator[bytes], operation: Operation[Any]) -> Reply:
         body = BoundedBuffer(transport.most_bytes(response, operation))

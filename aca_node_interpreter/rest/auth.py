@@ -7,7 +7,7 @@ import inspect
 import threading
 import time
 import weakref
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache, partial
@@ -144,27 +144,31 @@ def checked_token(token: str) -> str:
     return token
 
 
-class BearerAuth(httpx.Auth):
-    """Put a token on each request, and once more with a new one when the service answers 401."""
+class BearerAuth:
+    """Put a token on each request, and send it once more with a new one when the service answers 401."""
 
     def __init__(self, source: TokenSource | str) -> None:
         self._source = source
 
-    def sync_auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
-        """Drive the sync client."""
+    def send(self, request: httpx.Request, transport: httpx.BaseTransport) -> httpx.Response:
+        """Send a request with its token, and return the answer, whose body is still to be read."""
         source = self._source
         token = source if isinstance(source, str) else source.get()
-        response = yield _with_token(request, token)
+        response = transport.handle_request(_with_token(request, token))
         if response.status_code == 401 and isinstance(source, TokenSource):
-            yield _with_token(request, source.get(instead_of=token))
+            response.close()
+            response = transport.handle_request(_with_token(request, source.get(instead_of=token)))
+        return response
 
-    async def async_auth_flow(self, request: httpx.Request) -> AsyncGenerator[httpx.Request, httpx.Response]:
-        """Drive the async client."""
+    async def asend(self, request: httpx.Request, transport: httpx.AsyncBaseTransport) -> httpx.Response:
+        """Do what `send` does, without holding up the event loop."""
         source = self._source
         token = source if isinstance(source, str) else await source.aget()
-        response = yield _with_token(request, token)
+        response = await transport.handle_async_request(_with_token(request, token))
         if response.status_code == 401 and isinstance(source, TokenSource):
-            yield _with_token(request, await source.aget(instead_of=token))
+            await response.aclose()
+            response = await transport.handle_async_request(_with_token(request, await source.aget(instead_of=token)))
+        return response
 
 
 class _OwnLoop:

@@ -16,7 +16,13 @@ from typing import Any, TypeVar
 import httpx
 from typing_extensions import Self
 
-from aca_node_interpreter.errors import AcaNodeError, AuthenticationError, ConfigurationError, ServiceUnreachableError
+from aca_node_interpreter.errors import (
+    AcaNodeError,
+    AuthenticationError,
+    ClientClosedError,
+    ConfigurationError,
+    ServiceUnreachableError,
+)
 from aca_node_interpreter.secrecy import StaysHere
 
 from . import transport
@@ -123,11 +129,8 @@ class SessionPoolClient(ClientBase):
             session_id=session_id,
             api_version=api_version,
         )
-        self._http = httpx.Client(
-            auth=self._auth,
-            transport=http_transport or Connections(self._endpoint),
-            **transport.settings(),
-        )
+        self._http = http_transport or Connections(self._endpoint)
+        self._is_closed = False
 
     def __enter__(self) -> Self:
         return self
@@ -142,6 +145,7 @@ class SessionPoolClient(ClientBase):
 
     def close(self) -> None:
         """Close the connections. The session lives on until its cooldown or `delete_session`."""
+        self._is_closed = True
         self._http.close()
 
     def execute(
@@ -325,9 +329,13 @@ class SessionPoolClient(ClientBase):
     def _answering(self, operation: Operation[Any], patience: Patience, **headers: str) -> Iterator[httpx.Response]:
         """Send, and give the answer, whose body is still to be read."""
         request = transport.request(self._endpoint, operation, patience.deadline, **headers)
-        with transport.translated(operation, patience.deadline), self._http.stream(**request) as response:
-            transport.check_encoding(response)
-            yield response
+        with transport.translated(operation, patience.deadline):
+            response = self._auth.send(request, self._http)
+            try:
+                transport.check_encoding(response)
+                yield response
+            finally:
+                response.close()
 
     def _whole(self, response: httpx.Response, operation: Operation[Any], patience: Patience) -> Reply:
         body = BoundedBuffer(transport.most_bytes(response, operation))
@@ -347,6 +355,8 @@ class SessionPoolClient(ClientBase):
         transport.check_deadline(operation, patience.deadline, was_sent=False)
         retries = transport.Retries(operation, patience)
         while True:
+            if self._is_closed:
+                raise ClientClosedError
             before = progress()
             outcome: transport.Outcome
             try:
