@@ -382,7 +382,10 @@ class NodeSessionsCodeExecutor(StaysHere, BaseTool, CodeExecutor, Component[Node
                 run = await self.aperform(flow_of, config, runtime, submission=submission)
         except AcaNodeError as error:
             raise ToolException(str(error)) from error
-        return await asyncio.to_thread(self._content_and_artifact, run)
+        # Pictures are read from the disk.
+        if self.return_images:
+            return await asyncio.to_thread(self._content_and_artifact, run)
+        return self._content_and_artifact(run)
 
     async def func(self, code: str) -> str:
         """Return what a model reads of a run: AutoGen's adapter for LangChain tools would show it `_run`'s pair."""
@@ -438,7 +441,8 @@ class NodeSessionsCodeExecutor(StaysHere, BaseTool, CodeExecutor, Component[Node
 
         def slimmed(session: Session) -> Flow[Run]:
             whole = yield from run(session)
-            short: Run = yield Compute(lambda: slim(whole, self.max_output_chars))
+            is_long = isinstance(whole.value, (dict, list))
+            short: Run = yield Compute(lambda: slim(whole, self.max_output_chars), is_long=is_long)
             return short
 
         return self._calls.once(key, slimmed), submission

@@ -200,6 +200,8 @@ class AsyncSessionPoolClient(ClientBase):
         if isinstance(step, Await):
             return await wait_for_async(step.done, min(step.seconds, patience.deadline.left()))
         if isinstance(step, Compute):
+            if not step.is_long:
+                return step.work()
             # In a thread that goes on when nobody waits any more, so that a cancelled caller need not.
             return await anyio.to_thread.run_sync(step.work, abandon_on_cancel=True)
         if isinstance(step, Download):

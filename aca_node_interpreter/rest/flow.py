@@ -65,6 +65,8 @@ class Compute:
     """Do what takes long without waiting for anybody; the async client does it off the event loop."""
 
     work: Callable[[], Any]
+    is_long: bool = True
+    """Whether it may take milliseconds: else it is done at once, since changing threads would cost more."""
 
 
 Step: TypeAlias = "Operation[Any] | Sleep | Await | Download | Send | Batch | Compute"

@@ -55,15 +55,18 @@ _STATUS_WORDS = {status.value.lower(): status for status in Status} | {
 
 
 # As in the recordings, which have them on runs only.
-_TIMINGS = (
-    "allocation-time",
-    "preparation-time",
-    "execution-request-time",
-    "execution-read-response-time",
-    "container-execution-duration",
-    "overall-execution-time",
-    "total-execution-service-time",
-)
+_TIMINGS = {
+    f"x-ms-{name}": name.replace("-", "_")
+    for name in (
+        "allocation-time",
+        "preparation-time",
+        "execution-request-time",
+        "execution-read-response-time",
+        "container-execution-duration",
+        "overall-execution-time",
+        "total-execution-service-time",
+    )
+}
 
 
 @dataclass(frozen=True)
@@ -251,9 +254,7 @@ class PoolMetadata:
 def timings_in(headers: Mapping[str, str]) -> dict[str, float]:
     """Read what the service measured of a run, from milliseconds in headers of an answer, into seconds."""
     return {
-        name.replace("-", "_"): _number(headers[f"x-ms-{name}"]) / 1000
-        for name in _TIMINGS
-        if f"x-ms-{name}" in headers
+        _TIMINGS[name.lower()]: _number(value) / 1000 for name, value in headers.items() if name.lower() in _TIMINGS
     }
 
 

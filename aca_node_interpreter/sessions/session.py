@@ -147,7 +147,8 @@ class Session(StaysHere):
         notes = list(self._notes)
         outcome = replace(outcome, notes=(*outcome.notes, *notes))
         most = self.limits.artifacts
-        run: Run = yield Compute(lambda: finished(outcome, saved_in, limit, most=most))
+        is_long = bool(outcome.artifacts or outcome.attachments) or len(outcome.text) > limit
+        run: Run = yield Compute(lambda: finished(outcome, saved_in, limit, most=most), is_long=is_long)
         telemetry.ran(run, next((what for note, what in _CHANGES.items() if note in notes), before))
         # Not before: whoever waited may have gone away, and the next result is to bring and tell it then.
         del self._notes[: len(notes)]
@@ -291,10 +292,8 @@ class Session(StaysHere):
             if envelope is not None:
                 self._files.owe(envelope.files)
             self._files.owe(files)
-        if len(reply.stdout) + len(reply.stderr) < _LARGE:
-            outcome = outcome_of(reply, self._runs)
-        else:
-            outcome = yield Compute(partial(outcome_of, reply, self._runs))
+        is_long = len(reply.stdout) + len(reply.stderr) >= _LARGE
+        outcome: Outcome = yield Compute(partial(outcome_of, reply, self._runs), is_long=is_long)
         return (yield from self._with_files(outcome, files, saved_in))
 
     def _made_ready(self) -> Flow[None]:
@@ -411,7 +410,5 @@ def _became(envelope: Envelope | None) -> str:
 
 
 def _prepared(text: str, language: str) -> Flow[Prepared | Refusal]:
-    if len(text) < LONG:
-        return prepare(text, language=language)
-    made: Prepared | Refusal = yield Compute(lambda: prepare(text, language=language))
+    made: Prepared | Refusal = yield Compute(lambda: prepare(text, language=language), is_long=len(text) >= LONG)
     return made
