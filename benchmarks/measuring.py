@@ -1,41 +1,48 @@
-"""What the benchmarks share: medians, and the table that they print."""
+"""What every benchmark measures with: the seconds of each repetition, their median and p99."""
 
 from __future__ import annotations
 
+import math
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-
-from rich.console import Console
-from rich.table import Table
 
 
 @dataclass(frozen=True)
-class Row:
-    """A figure beside the floor that it is measured against, both in seconds."""
+class Times:
+    """The seconds that each repetition of one thing took."""
 
-    what: str
-    seconds: float
-    floor: str
-    floor_seconds: float
+    seconds: tuple[float, ...]
+
+    @classmethod
+    def of(cls, seconds: Iterable[float]) -> Times:
+        """Take them from any source."""
+        return cls(tuple(seconds))
+
+    @property
+    def median(self) -> float:
+        """The median, in seconds."""
+        return statistics.median(self.seconds)
+
+    @property
+    def p99(self) -> float:
+        """What 99 of 100 repetitions did not exceed, in seconds; of fewer than 100 it is the longest."""
+        return sorted(self.seconds)[math.ceil(0.99 * len(self.seconds)) - 1]
+
+    def cells(self) -> dict[str, float | int]:
+        """Return what a row of a table has of them."""
+        return {"median ms": self.median * 1000, "p99 ms": self.p99 * 1000, "repetitions": len(self.seconds)}
 
 
-def median(call: Callable[[], object], runs: int) -> float:
-    """Return the median seconds of a call, after a warm-up."""
+def seconds_of(call: Callable[[], object]) -> float:
+    """Return the seconds of one call."""
+    started = time.perf_counter()
     call()
-    times = []
-    for _ in range(runs):
-        started = time.perf_counter()
-        call()
-        times.append(time.perf_counter() - started)
-    return statistics.median(times)
+    return time.perf_counter() - started
 
 
-def show(rows: Sequence[Row]) -> None:
-    """Print the rows; on another machine only the ratios mean something."""
-    table = Table("what", "median ms", "floor", "its median ms", "ratio")
-    for row in rows:
-        figures = (f"{row.seconds * 1000:.2f}", row.floor, f"{row.floor_seconds * 1000:.2f}")
-        table.add_row(row.what, *figures, f"{row.seconds / row.floor_seconds:.2f}")
-    Console().print(table)
+def times(call: Callable[[], object], repetitions: int) -> Times:
+    """Measure a call, after a warm-up."""
+    call()
+    return Times.of(seconds_of(call) for _ in range(repetitions))

@@ -1,17 +1,16 @@
-"""What it costs to prepare a text, as ratios to the bare parser: `python -m benchmarks.prepare [RUNS]`.
-
-Each text is of 10 KB; the median of RUNS (default 200) is shown. On another machine only the ratios mean something.
-"""
+"""What it costs to prepare a model's text, beside the bare parser."""
 
 from __future__ import annotations
 
-import sys
+from collections.abc import Iterator
 
 import tree_sitter_javascript
 from tree_sitter import Language, Parser
 
 from aca_node_interpreter.javascript.prepare import prepare_code
-from benchmarks.measuring import Row, median, show
+from benchmarks.measuring import times
+from benchmarks.report import Row, Table
+from benchmarks.setting import Setting
 
 SIZE = 10_000
 TEXTS = {
@@ -52,19 +51,24 @@ def text_of(template: str) -> str:
     return text
 
 
-def measure(runs: int) -> list[Row]:
+def measure(setting: Setting) -> Iterator[Table]:
     """Measure each text."""
+    repetitions = setting.repetitions(200)
+    yield Table("To prepare a text of 10 KB", ABOUT, [_row(what, text_of(TEXTS[what]), repetitions) for what in TEXTS])
+
+
+def _row(what: str, text: str, repetitions: int) -> Row:
     parser = Parser(Language(tree_sitter_javascript.language()))
-    rows = []
-    for what, template in TEXTS.items():
-        text = text_of(template)
-        encoded = text.encode()
-        assert not prepare_code(text).has_errors
-        prepared = median(lambda text=text: prepare_code(text), runs)  # type: ignore[misc]
-        parsed = median(lambda encoded=encoded: parser.parse(encoded), runs)  # type: ignore[misc]
-        rows.append(Row(f"prepare 10 KB: {what}", prepared, "tree-sitter's parse", parsed))
-    return rows
+    encoded = text.encode()
+    assert not prepare_code(text).has_errors
+    parsed = times(lambda: parser.parse(encoded), repetitions)
+    prepared = times(lambda: prepare_code(text), repetitions)
+    return {
+        "text": what,
+        **prepared.cells(),
+        "parse ms": parsed.median * 1000,
+        "ratio": prepared.median / parsed.median,
+    }
 
 
-if __name__ == "__main__":
-    show(measure(int(sys.argv[1]) if len(sys.argv) > 1 else 200))
+ABOUT = "What turns a model's text into what the session runs, beside tree-sitter's parse alone."
