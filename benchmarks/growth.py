@@ -94,7 +94,8 @@ def _succeed(executor: NodeSessionsCodeExecutor, code: str, files: int | None = 
 
 
 def _output(setting: Setting, size: int) -> Times:
-    return _run(setting, f"process.stdout.write('x'.repeat({size}))")
+    line = "what a program prints in a line\\n"
+    return _run(setting, f"process.stdout.write('{line}'.repeat({size // 32}))")
 
 
 def _code(setting: Setting, size: int) -> Times:
@@ -137,18 +138,42 @@ def _decades(least: int, most: int) -> tuple[int, ...]:
 
 
 QUANTITIES = (
-    Quantity("output", "bytes that a run prints", "bytes", _decades(1_000, 50_000_000)[::2], _output, "BEND"),
-    Quantity("code", "bytes of code", "bytes", _decades(1_000, 5_000_000), _code, "BEND"),
+    Quantity(
+        "output",
+        "bytes that a run prints",
+        "bytes",
+        _decades(1_000, 50_000_000)[::2],
+        _output,
+        "Flat until about 20 KB, where a run's fixed cost ends. From there most of it is ours, not the pool's or "
+        "the network's: the text is looked through for base64 that a model must not read (`sessions/output.py`), once. What "
+        "is longer than a model may read is also saved as an artifact.",
+    ),
+    Quantity(
+        "code",
+        "bytes of code",
+        "bytes",
+        _decades(1_000, 5_000_000),
+        _code,
+        "Flat until about 2 KB. From there three quarters of our own time are tree-sitter's parse; the session's time, "
+        "which is longer, is what Node.js takes to compile and to declare the functions.",
+    ),
     Quantity(
         "files-there",
         "files in `/mnt/data` that a run leaves alone",
         "files",
         (1, 10, 100, 1000, 10_000),
         _files_there,
-        "BEND",
+        "Flat until some hundred files. From there it is the session's look at each file, before and after the code, "
+        "by which it knows what is new; our own part does not grow.",
     ),
     Quantity(
-        "files-made", "files that a run makes, all brought here", "files", (1, 10, 100, 1000), _files_made, "BEND"
+        "files-made",
+        "files that a run makes, all brought here",
+        "files",
+        (1, 10, 100, 1000),
+        _files_made,
+        "Linear from the second file on: each is a download, eight at a time, and on one machine our client and the "
+        "embedded pool share its processors. A run names at most 1,000 files, so that there is no larger size.",
     ),
     Quantity(
         "sessions",
@@ -156,7 +181,7 @@ QUANTITIES = (
         "conversations",
         (1, 10, 100, 300, 1000),
         _sessions,
-        "BEND",
+        "Linear from the start, as the processors are busy with the first one; no conversation knows of the others.",
     ),
 )
 
