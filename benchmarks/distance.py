@@ -145,10 +145,17 @@ async def _pass(
 async def _serving(
     address: tuple[str, int], *, tls: ssl.SSLContext | None = None, round_trip: float = 0, change: Change = bytes
 ) -> AsyncIterator[tuple[str, int]]:
+    # An event loop itself knows its tasks by weak references only.
+    connections = set()
+
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        # It stops: the error of a connection that is cancelled would be logged.
-        with contextlib.suppress(asyncio.CancelledError):
-            await _pass(reader, writer, address, round_trip=round_trip, change=change)
+        connections.add(task := asyncio.current_task())
+        try:
+            # It stops: the error of a connection that is cancelled would be logged.
+            with contextlib.suppress(asyncio.CancelledError):
+                await _pass(reader, writer, address, round_trip=round_trip, change=change)
+        finally:
+            connections.discard(task)
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=tls, limit=_PIECE, backlog=1024)
     async with server:

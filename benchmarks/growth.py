@@ -145,8 +145,8 @@ QUANTITIES = (
         _decades(1_000, 50_000_000)[::2],
         _output,
         "Flat until about 20 KB, where a run's fixed cost ends. From there most of it is ours, not the pool's or "
-        "the network's: the text is looked through for base64 that a model must not read (`sessions/output.py`), once. What "
-        "is longer than a model may read is also saved as an artifact.",
+        "the network's: the text is looked through for base64 that a model must not read (`sessions/output.py`). "
+        "What is longer than a model may read is also saved as an artifact.",
     ),
     Quantity(
         "code",
