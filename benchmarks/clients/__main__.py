@@ -14,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,8 @@ FILES = 5
 FILE_BYTES = 100_000
 UPLOADS = 20
 AT_A_TIME = 32
+PAUSE = 0.3
+"""Seconds before a new session, in which the pool gets another one ready."""
 
 Seconds = dict[str, list[float]]
 
@@ -59,8 +62,9 @@ async def first(client: Any, pool: Pool, repetitions: int) -> Seconds:
     """Make a client and run code in a new session, in a program that had no connection before; then run it again."""
     seconds: Seconds = {"first": []}
     for _ in range(repetitions):
+        await asyncio.sleep(PAUSE)
         started = time.perf_counter()
-        conversation: Conversation = client(pool)
+        conversation: Conversation = client(replace(pool))
         await done(conversation.run(CODE))
         seconds["first"].append(time.perf_counter() - started)
         await done(conversation.end())
@@ -71,7 +75,8 @@ async def started(client: Any, pool: Pool, repetitions: int) -> Seconds:
     """Run code in a new session after `start`, which opened the connection."""
     seconds: Seconds = {"first": []}
     for _ in range(repetitions):
-        conversation = client(pool)
+        await asyncio.sleep(PAUSE)
+        conversation = client(replace(pool))
         await conversation.start()
         seconds["first"].append(await timed(lambda: conversation.run(CODE)))  # noqa: B023  # called at once
         await conversation.end()

@@ -16,9 +16,9 @@ MaybeAwaitable: TypeAlias = Awaitable[T] | T
 BareCall: TypeAlias = Callable[[], MaybeAwaitable[object]]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Pool:
-    """Where the pool answers, and the token for it."""
+    """Where the pool answers, and the token for it; conversations that get the same object may share connections."""
 
     endpoint: str
     token: str
