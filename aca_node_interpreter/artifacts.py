@@ -21,7 +21,7 @@ from typing import IO
 
 from typing_extensions import Self
 
-from .local_names import folded, local_parts, numbered
+from .local_names import folded, local_parts, numbered, printable
 from .rest.models import SHOWN_PICTURES
 
 _SHOWN_BYTES = 8 * 1024 * 1024  # a larger picture would make a notebook too heavy to open
@@ -224,11 +224,6 @@ def _is_at(file: IO[bytes], path: Path) -> bool:
         return os.path.samestat(os.fstat(file.fileno()), path.lstat())
     except OSError:
         return False
-
-
-def printable(name: str) -> str:
-    """Return a name on one line: code could otherwise forge lines of what a model or a person reads."""
-    return "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in name)
 
 
 def media_type(name: str) -> str:

@@ -16,9 +16,8 @@ from typing import TYPE_CHECKING, Annotated, NoReturn, Optional
 
 import typer
 
-from .artifacts import printable
 from .errors import AcaNodeError, ConfigurationError
-from .local_names import local_name
+from .local_names import local_name, printable
 from .terminal import write_message, write_output
 
 if TYPE_CHECKING:

@@ -10,9 +10,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.syntax import Syntax
 
-from .artifacts import ArtifactDirectory, printable
+from .artifacts import ArtifactDirectory
 from .errors import LocalPoolError
 from .local import LocalPool
+from .local_names import printable
 from .prompts import LANGUAGES
 from .rest.client import SessionPoolClient
 from .rest.models import Execution, Image

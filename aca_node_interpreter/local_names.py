@@ -1,4 +1,4 @@
-"""What a session's file names become on the local disk: they are chosen by code nobody trusts."""
+"""What a session's file names become on the local disk and where they are read: code nobody trusts chose them."""
 
 from __future__ import annotations
 
@@ -59,3 +59,8 @@ def numbered(name: str) -> Iterator[str]:
 def folded(name: str) -> str:
     """Return what a name is compared by where upper and lower case, or two spellings of a letter, are one."""
     return unicodedata.normalize("NFC", name.casefold())
+
+
+def printable(name: str) -> str:
+    """Return a name on one line: code could otherwise forge lines of what a model or a person reads."""
+    return "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in name)

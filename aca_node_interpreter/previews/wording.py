@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from aca_node_interpreter.artifacts import printable
+from aca_node_interpreter.local_names import printable
 
 MOST_CHARS = 200
 """Characters of one preview."""

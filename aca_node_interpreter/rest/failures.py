@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import quote
 
 from aca_node_interpreter import errors
-from aca_node_interpreter.artifacts import printable
+from aca_node_interpreter.local_names import printable
 
 from . import untrusted_json
 

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from aca_node_interpreter import telemetry
-from aca_node_interpreter.artifacts import Artifact, ArtifactDirectory, IncomingArtifact, printable
+from aca_node_interpreter.artifacts import Artifact, ArtifactDirectory, IncomingArtifact
 from aca_node_interpreter.errors import AcaNodeError, NotFoundError
+from aca_node_interpreter.local_names import printable
 from aca_node_interpreter.rest.flow import Batch, Download, Flow
 from aca_node_interpreter.rest.models import RemoteFile
 from aca_node_interpreter.rest.operations import Operation, SessionCalls

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
-from aca_node_interpreter.artifacts import printable
 from aca_node_interpreter.javascript.envelope import CodeError, Envelope, Late, Value
 from aca_node_interpreter.javascript.report import report
+from aca_node_interpreter.local_names import printable
 from aca_node_interpreter.rest.models import Execution, Image, Status
 
 from . import output

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from aca_node_interpreter.artifacts import Artifact, printable
+from aca_node_interpreter.artifacts import Artifact
+from aca_node_interpreter.local_names import printable
 from aca_node_interpreter.rest.models import Execution, Image
 
 TIMEOUT_WORDS = "Request timed out waiting for code execution"

@@ -13,11 +13,12 @@ from functools import partial
 from typing import Any, Literal, TypeAlias
 
 from aca_node_interpreter import telemetry
-from aca_node_interpreter.artifacts import Artifact, ArtifactDirectory, IncomingArtifact, printable
+from aca_node_interpreter.artifacts import Artifact, ArtifactDirectory, IncomingArtifact
 from aca_node_interpreter.errors import AcaNodeError, SessionLostError, UploadError
 from aca_node_interpreter.javascript.envelope import Envelope, Manifest
 from aca_node_interpreter.javascript.prepare import LONG, prepare
 from aca_node_interpreter.javascript.prepared import Prepared, Refusal
+from aca_node_interpreter.local_names import printable
 from aca_node_interpreter.previews import preview
 from aca_node_interpreter.rest.flow import Batch, Compute, Download, Flow, Send
 from aca_node_interpreter.rest.local_files import opened, repeatable
