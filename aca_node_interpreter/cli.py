@@ -63,18 +63,24 @@ Token = Annotated[
 SessionId = Annotated[str, typer.Option("--session", envvar="ACA_SESSION_ID", help="The session's identifier.")]
 
 
-@app.callback(invoke_without_command=True)
-def main(
-    version: Annotated[bool, typer.Option("--version", is_eager=True, help="Print the version and end.")] = False,
-) -> None:
-    """Run JavaScript in Azure Container Apps session pools, or in one embedded here."""
-    # Without a sign-in it logs pages; the error says what to do.
-    logging.getLogger("azure.identity").addHandler(logging.NullHandler())
-    if version:
+def _print_version(is_asked_for: bool) -> None:
+    """Print the version and end, before typer loads what the other options need."""
+    if is_asked_for:
         from ._version import version as installed
 
         typer.echo(f"aca-node {installed()}")
         raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and end.")
+    ] = False,
+) -> None:
+    """Run JavaScript in Azure Container Apps session pools, or in one embedded here."""
+    # Without a sign-in it logs pages; the error says what to do.
+    logging.getLogger("azure.identity").addHandler(logging.NullHandler())
 
 
 @app.command()

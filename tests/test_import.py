@@ -39,7 +39,8 @@ def test_the_core_and_the_pool_import_no_framework(name: str) -> None:
 
 
 def test_the_version_on_the_command_line_imports_no_framework() -> None:
-    assert not modules_after("import aca_node_interpreter.cli") & {*FRAMEWORKS, "httpx"}
+    code = "from aca_node_interpreter.cli import app; app(['--version'], standalone_mode=False)"
+    assert not modules_after(code) & {*FRAMEWORKS, "httpx"}
 
 
 def test_the_scripted_model_imports_no_framework_and_no_pytest() -> None:
