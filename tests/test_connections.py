@@ -11,6 +11,7 @@ from contextlib import ExitStack
 from typing import Any
 
 import anyio
+import httpx
 import pytest
 
 from aca_node_interpreter import AsyncSessionPoolClient, NodeSessionsCodeExecutor, SessionPoolClient
@@ -203,3 +204,21 @@ async def test_starting_raises_nothing_when_the_pool_is_not_there() -> None:
     with pytest.raises(ServiceUnreachableError):
         await executor.aexecute("1")
     await executor.stop()
+
+
+def test_the_garbage_collector_may_close_a_client_in_the_midst_of_a_call(server: Server) -> None:
+    """A lock that its finalizer waits for would be held by the very thread that it runs in."""
+    with SessionPoolClient(server.url, token="t") as client:
+        client.list_files()
+        shared = connections._blocking[way(server.url)]
+        forgotten = SessionPoolClient(server.url, token="t")
+
+        class Closing(float):
+            def __lt__(self, other: object) -> bool:
+                forgotten.close()
+                return False
+
+        shared._unused.appendleft((Closing(), shared._way.connection(httpx.HTTPTransport)))
+        client.list_files()
+        assert len(shared._users) == 1
+    assert kept() == 0

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import ssl
-import threading
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -17,7 +16,7 @@ from dataclasses import dataclass, field
 from functools import cache, partial
 from typing import Generic, TypeVar, cast
 from urllib.request import getproxies, proxy_bypass
-from weakref import WeakValueDictionary
+from weakref import WeakSet, WeakValueDictionary
 
 import anyio
 import httpx
@@ -78,42 +77,50 @@ def _trusted() -> ssl.SSLContext:
 
 
 class _Kept(Generic[Connection]):
-    """The connections of one way that no call uses, and who may use them; for any thread."""
+    """The connections of one way that no call uses, and who may use them; for any thread.
+
+    Without a lock: the garbage collector may close a forgotten client in the midst of any of these.
+    """
 
     def __init__(self, way: Way, kind: type[Connection]) -> None:
         self._way = way
         self._kind: type[Connection] = kind
-        self._users = 0
+        self._users: WeakSet[object] = WeakSet()
         self._unused: deque[tuple[float, Connection]] = deque()
-        self._state = threading.Lock()
 
-    def join(self) -> None:
-        """Note one more user."""
-        with self._state:
-            self._users += 1
+    def join(self, user: object) -> None:
+        """Note a user."""
+        self._users.add(user)
 
-    def leave(self) -> list[Connection]:
-        """Note one user less, and return what is to be closed."""
-        with self._state:
-            self._users -= 1
-            return [] if self._users else self._taken_out(len(self._unused))
+    def leave(self, user: object) -> list[Connection]:
+        """Note that one uses it no more, and return what is to be closed."""
+        self._users.discard(user)
+        return self._surplus()
 
     def lend(self) -> Connection:
         """Return a connection, for one call."""
-        with self._state:
-            return self._unused.pop()[1] if self._unused else self._way.connection(self._kind)
+        try:
+            return self._unused.pop()[1]
+        except IndexError:
+            return self._way.connection(self._kind)
 
     def take_back(self, connection: Connection) -> list[Connection]:
         """Keep a connection for the next call, and return what is to be closed."""
-        now = time.monotonic()
-        with self._state:
-            self._unused.append((now, connection))
-            too_many = len(self._unused) - (_MOST_KEPT if self._users else 0)
-            too_old = sum(since < now - _KEPT_SECONDS for since, _ in self._unused)
-            return self._taken_out(max(too_many, too_old))
+        self._unused.append((time.monotonic(), connection))
+        return self._surplus()
 
-    def _taken_out(self, count: int) -> list[Connection]:
-        return [self._unused.popleft()[1] for _ in range(count)]
+    def _surplus(self) -> list[Connection]:
+        """Take out what is unused for too long, or too much."""
+        surplus = []
+        try:
+            while len(self._unused) > (_MOST_KEPT if self._users else 0) or self._is_old():
+                surplus.append(self._unused.popleft()[1])
+        except IndexError:
+            pass  # another thread took the last one
+        return surplus
+
+    def _is_old(self) -> bool:
+        return bool(self._unused) and self._unused[0][0] < time.monotonic() - _KEPT_SECONDS
 
 
 # While a client has them.
@@ -132,7 +139,7 @@ class Connections(httpx.BaseTransport):
     def __init__(self, endpoint: Endpoint) -> None:
         way = Way.to(endpoint)
         self._kept = _blocking.setdefault(way, _Kept(way, httpx.HTTPTransport))
-        self._kept.join()
+        self._kept.join(self)
         self._lent: set[httpx.HTTPTransport] = set()
         self._is_closed = False
 
@@ -153,7 +160,7 @@ class Connections(httpx.BaseTransport):
         if self._is_closed:
             return
         self._is_closed = True
-        for connection in (*self._lent, *self._kept.leave()):
+        for connection in (*self._lent.copy(), *self._kept.leave(self)):
             connection.close()
 
     def _take_back(self, connection: httpx.HTTPTransport) -> None:
@@ -174,7 +181,7 @@ class AsyncConnections(httpx.AsyncBaseTransport):
         """Send a request over a connection that no other call uses."""
         if self._kept is None:
             self._kept = self._kept_here()
-            self._kept.join()
+            self._kept.join(self)
         connection = self._kept.lend()
         self._lent.add(connection)
         try:
@@ -190,7 +197,7 @@ class AsyncConnections(httpx.AsyncBaseTransport):
         """Close what this client's calls use, and the others when no client may use them any more."""
         kept, self._kept = self._kept, None
         if kept is not None:
-            await _close([*self._lent, *kept.leave()])
+            await _close([*self._lent, *kept.leave(self)])
 
     def _kept_here(self) -> _Kept[httpx.AsyncHTTPTransport]:
         ways = _of_loop.get(None)
