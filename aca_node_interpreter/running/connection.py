@@ -105,6 +105,12 @@ class Connection:
             await anext(found.until_loop_ends)
         return found.client
 
+    @property
+    def client_here(self) -> AsyncSessionPoolClient | None:
+        """The async client of the running event loop, if it has one."""
+        found = self.of_loops.get(asyncio.get_running_loop())
+        return None if found is None else found.client
+
     def leave_loops(self) -> None:
         """Close what belongs to event loops, each on its own, and wait for that, except for this thread's own loop."""
         with self._state:

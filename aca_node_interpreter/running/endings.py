@@ -1,4 +1,7 @@
-"""Sessions are ended in threads of their own, so that nobody who stops waiting leaves one behind; closing waits."""
+"""Sessions are ended so that nobody who stops waiting leaves one behind: in threads, for which closing waits.
+
+An event loop that has a connection open ends one itself.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from contextvars import copy_context
 from threading import Thread
 
 from aca_node_interpreter.errors import AcaNodeError
+from aca_node_interpreter.rest.async_client import AsyncSessionPoolClient
 from aca_node_interpreter.rest.client import SessionPoolClient
 from aca_node_interpreter.rest.patience import Deadline, Patience
 from aca_node_interpreter.rest.side_by_side import side_by_side
@@ -17,7 +21,7 @@ from aca_node_interpreter.rest.side_by_side import side_by_side
 from .conversations import Conversation
 
 # Sessions that are ended side by side, and the seconds for each.
-_SIDE_BY_SIDE = 8
+SIDE_BY_SIDE = 8
 _END_SECONDS = 10.0
 
 
@@ -64,7 +68,20 @@ class Endings:
             with suppress(AcaNodeError):
                 self._client.perform(talk.given_back(), time_to_end())
 
-        side_by_side(end, talks, _SIDE_BY_SIDE)
+        side_by_side(end, talks, SIDE_BY_SIDE)
+
+    async def here(self, client: AsyncSessionPoolClient, talk: Conversation) -> None:
+        """End a conversation's session on this event loop, where a connection is open.
+
+        Where whoever waits is cancelled, it goes on in a thread.
+        """
+        try:
+            with suppress(AcaNodeError):
+                await client.perform(talk.given_back(), time_to_end())
+        except BaseException:
+            talk.is_ended = False
+            self.begin([talk])
+            raise
 
     def finish(self) -> None:
         """Wait until all that began is over."""

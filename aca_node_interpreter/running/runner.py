@@ -11,7 +11,6 @@ import threading
 import weakref
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
-from concurrent.futures import Future
 from contextlib import (
     AbstractAsyncContextManager,
     AbstractContextManager,
@@ -34,12 +33,13 @@ from aca_node_interpreter.rest.client import SessionPoolClient
 from aca_node_interpreter.rest.endpoint import checked_identifier
 from aca_node_interpreter.rest.flow import Flow
 from aca_node_interpreter.rest.patience import Deadline, Patience
-from aca_node_interpreter.rest.waiting import wait_for, wait_for_async
+from aca_node_interpreter.rest.waiting import wait_for
 from aca_node_interpreter.sessions.runs import Run
 from aca_node_interpreter.sessions.session import Session
 
 from .admission import admitted, readmitted
 from .artifact_place import ArtifactPlace, in_this_process
+from .closing import Closing
 from .connection import Connection
 from .conversations import OWN, Conversation, Conversations, Key
 from .endings import time_to_end
@@ -180,7 +180,8 @@ class SessionRunner:
         talk = self._conversations.to_end(conversation)
         if talk is not None:
             with talk.turns.taken():
-                wait_for(self._ending(talk, closings), math.inf)
+                if self._forgotten(talk, closings):
+                    wait_for(self._connected(closings).endings.begin([talk]), math.inf)
 
     async def aend(self, conversation: Key) -> None:
         """Do what `end` does, without holding up the event loop; whoever stops waiting for its turn ends nothing."""
@@ -188,9 +189,9 @@ class SessionRunner:
         talk = self._conversations.to_end(conversation)
         if talk is not None:
             async with talk.turns.taken_async():
-                is_open = self._connection is not None
-                begin = partial(self._ending, talk, closings)
-                await wait_for_async(begin() if is_open else await asyncio.to_thread(begin), math.inf)
+                if self._forgotten(talk, closings):
+                    connection = await self._aconnected(closings)
+                    await connection.endings.here(await connection.client_of_running_loop(), talk)
 
     def close(self) -> None:
         """End the sessions that are this object's own, close connections, stop the pool, remove temporary files.
@@ -198,6 +199,21 @@ class SessionRunner:
         A run that is under way ends with an error, and so do those that wait for their turn. What of this object was
         under way in threads of its own is over.
         """
+        self._closing().finish()
+
+    async def aclose(self) -> None:
+        """Do what `close` does, without holding up the event loop."""
+        closing = self._closing()
+        try:
+            await closing.end_here()
+        except BaseException:
+            # It goes on, and whoever is cancelled does not wait for it.
+            asyncio.get_running_loop().run_in_executor(None, closing.finish)
+            raise
+        await asyncio.to_thread(closing.finish)
+
+    def _closing(self) -> Closing:
+        """Begin anew, and return what is left to do of what was open."""
         with self._state:
             connection, self._connection = self._connection, None
             place, self._place = self._place, ArtifactPlace(self._settings)
@@ -208,20 +224,7 @@ class SessionRunner:
                 self._saved.clear()
             release, self._release = self._release, None
         ended.close()
-        try:
-            if connection is not None:
-                connection.leave_loops()
-                connection.endings.finish()
-                if connection.pool is None:
-                    connection.endings.now(ended.unended())
-        finally:
-            if release is not None:
-                release()
-            place.close()
-
-    async def aclose(self) -> None:
-        """Do what `close` does, without holding up the event loop."""
-        await asyncio.to_thread(self.close)
+        return Closing(connection, ended, place, release)
 
     def _remembering(self, result: T, conversation: Key) -> T:
         if conversation is OWN and isinstance(result, (Run, Artifact)):
@@ -229,18 +232,15 @@ class SessionRunner:
                 self._saved.extend(result.artifacts if isinstance(result, Run) else [result])
         return result
 
-    def _ending(self, talk: Conversation, closings: int) -> Future[None]:
-        """Forget a conversation and begin to end its session, unless somebody did; return what is done then."""
+    def _forgotten(self, talk: Conversation, closings: int) -> bool:
+        """Forget a conversation, unless somebody did, and tell whether its session is to be ended."""
         with self._state:
-            if not talk.is_over and self._closings == closings:
-                if talk.key is OWN:
-                    self._resumed_id = None
-                self._conversations.end(talk)
-                if talk.session.was_used:
-                    return self._opened().endings.begin([talk])
-        done: Future[None] = Future()
-        done.set_result(None)
-        return done
+            if talk.is_over or self._closings != closings:
+                return False
+            if talk.key is OWN:
+                self._resumed_id = None
+            self._conversations.end(talk)
+            return talk.session.was_used
 
     def _connected(self, closings: int) -> Connection:
         with self._state:
