@@ -19,6 +19,7 @@ from aca_node_interpreter import LocalPool, NodeSessionsCodeExecutor
 from aca_node_interpreter.errors import AcaNodeError, ClientClosedError
 from aca_node_interpreter.local import faults
 from aca_node_interpreter.rest.client import SessionPoolClient
+from tests.http_server import Response, serve
 from tests.left_behind import gone
 
 SCRIPT = """
@@ -218,3 +219,19 @@ def test_a_directory_is_made_for_the_first_artifact_and_not_after_closing(scratc
     assert executor.artifacts_path.is_dir()
     executor.close()
     assert list(scratch.iterdir()) == []
+
+
+async def test_an_executor_that_has_a_connection_ends_its_sessions_over_it_and_needs_no_thread(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with serve(lambda _: Response(body=b'{"value": []}')) as server:
+        executor = NodeSessionsCodeExecutor(server.url, token="t", mode="raw")
+        for thread in ("a", "b"):
+            executor._runner._conversations.of(thread).session.was_used = True
+            await executor.alist_files(thread_id=thread)
+        monkeypatch.setattr(threading.Thread, "start", lambda thread: pytest.fail(f"{thread.name} was started"))
+        await executor.aclose("a")
+        await executor.stop()
+        monkeypatch.undo()
+    assert [request.method for request in server.requests] == ["GET", "GET", "DELETE", "DELETE"]
+    assert len({request.port for request in server.requests}) == 1

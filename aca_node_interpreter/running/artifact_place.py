@@ -35,6 +35,11 @@ class ArtifactPlace:
         return self._settings.artifacts_dir is None and not self._settings.keep_artifacts
 
     @property
+    def is_to_be_removed(self) -> bool:
+        """Whether there is something that closing removes."""
+        return self._remove is not None
+
+    @property
     def directory(self) -> ArtifactDirectory:
         """The directory, for runs to save in."""
         most = self._settings.max_artifact_bytes

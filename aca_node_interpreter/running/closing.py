@@ -22,8 +22,8 @@ class Closing:
     release: Callable[[], object] | None
     """Closes the connection, and stops the pool if it is ours."""
 
-    async def end_here(self) -> None:
-        """End on this event loop, where a connection is open, the sessions in which no code runs."""
+    async def leave_here(self) -> None:
+        """Leave this event loop, where a connection is open; first end the sessions in which no code runs."""
         connection = self.connection
         if connection is None or connection.pool is not None or (client := connection.client_here) is None:
             return
@@ -36,6 +36,21 @@ class Closing:
                         await connection.endings.here(client, talk)
 
         await asyncio.gather(*map(end, self.conversations.unended()))
+        await connection.leave_this_loop()
+
+    @property
+    def is_quick(self) -> bool:
+        """Whether what is left waits for nobody, so that it holds up no event loop."""
+        connection = self.connection
+        return not self.place.is_to_be_removed and (
+            connection is None
+            or (
+                connection.pool is None
+                and not connection.of_loops
+                and connection.endings.are_idle
+                and not self.conversations.unended()
+            )
+        )
 
     def finish(self) -> None:
         """End the other sessions, close connections, stop the pool, remove temporary files."""

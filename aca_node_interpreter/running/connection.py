@@ -58,6 +58,12 @@ class Connection:
     def __post_init__(self) -> None:
         self.endings = Endings(self.client)
 
+    @staticmethod
+    def opens_at_once(settings: Settings) -> bool:
+        """Whether opening neither starts a pool nor loads what signs in, so that it holds up no event loop."""
+        has_own_token = settings.token is not None or settings.credential is not None
+        return has_own_token and bool(settings.endpoint or os.environ.get(ENDPOINT_VARIABLE))
+
     @classmethod
     def open(cls, settings: Settings) -> Connection:
         """Connect to the pool in the settings, else in the environment, else to the embedded one."""
@@ -110,6 +116,15 @@ class Connection:
         """The async client of the running event loop, if it has one."""
         found = self.of_loops.get(asyncio.get_running_loop())
         return None if found is None else found.client
+
+    async def leave_this_loop(self) -> None:
+        """Close what belongs to the running event loop, and let nothing more belong to any."""
+        with self._state:
+            self._has_left_loops = True
+            found = self.of_loops.pop(asyncio.get_running_loop(), None)
+        if found is not None:
+            # Whoever is cancelled does not wait for it.
+            await asyncio.shield(asyncio.ensure_future(_closed(found)))
 
     def leave_loops(self) -> None:
         """Close what belongs to event loops, each on its own, and wait for that, except for this thread's own loop."""

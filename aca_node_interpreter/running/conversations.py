@@ -234,8 +234,8 @@ class Conversations:
     def unended(self) -> list[Conversation]:
         """Return those that closing ends: all but shared ones, and those that left and have not been ended yet."""
         with self._state:
-            left = [each for each in self._left if not each.is_ended]
-            return [*(each for each in self._known.values() if not each.is_shared), *left]
+            mine = (each for each in self._known.values() if not each.is_shared)
+            return [each for each in (*mine, *self._left) if not each.is_ended]
 
     @property
     def are_held_up_here(self) -> bool:

@@ -83,6 +83,11 @@ class Endings:
             self.begin([talk])
             raise
 
+    @property
+    def are_idle(self) -> bool:
+        """Whether none is under way in a thread."""
+        return not any(each.is_alive() for each in self._threads)
+
     def finish(self) -> None:
         """Wait until all that began is over."""
         with self._state:

@@ -205,12 +205,15 @@ class SessionRunner:
         """Do what `close` does, without holding up the event loop."""
         closing = self._closing()
         try:
-            await closing.end_here()
+            await closing.leave_here()
         except BaseException:
             # It goes on, and whoever is cancelled does not wait for it.
             asyncio.get_running_loop().run_in_executor(None, closing.finish)
             raise
-        await asyncio.to_thread(closing.finish)
+        if closing.is_quick:
+            closing.finish()
+        else:
+            await asyncio.to_thread(closing.finish)
 
     def _closing(self) -> Closing:
         """Begin anew, and return what is left to do of what was open."""
@@ -255,7 +258,11 @@ class SessionRunner:
 
     async def _aconnected(self, closings: int) -> Connection:
         connection = self._connection
-        return connection if connection is not None else await asyncio.to_thread(self._connected, closings)
+        if connection is not None:
+            return connection
+        if Connection.opens_at_once(self._settings):
+            return self._connected(closings)
+        return await asyncio.to_thread(self._connected, closings)
 
     def _reviewed(self, submission: Submission | None, key: Key) -> AbstractContextManager[None]:
         return nullcontext() if submission is None else submission.passed(self._conversations.of(key).texts)
