@@ -22,7 +22,7 @@ from aca_node_interpreter.sessions import runs, session
 from aca_node_interpreter.sessions.runs import Run
 from tests.engine import Engine
 from tests.fault_proxy import FaultProxy
-from tests.faults import HoldReply
+from tests.faults import HoldReply, Recycle
 
 AT_ONCE = 1.0  # seconds
 ENDLESS = "while (true);"
@@ -104,6 +104,15 @@ async def test_a_cancelled_task_goes_on_at_once(bench: Bench, moment: str) -> No
     code = bench.prepare(moment)
     await cancelled_at_once(asyncio.ensure_future(bench.executor.aexecute(code)))
     check_goes_on(await bench.executor.aexecute("[kept, done]"), moment)
+
+
+async def test_that_a_session_was_lost_is_told_after_who_found_it_out_was_cancelled(bench: Bench) -> None:
+    await bench.executor.aexecute("globalThis.kept = 1")
+    bench.proxy.plan(Recycle(), kind="execution")
+    bench.proxy.plan(HoldReply(3), kind="list")
+    await cancelled_at_once(asyncio.ensure_future(bench.executor.aexecute("1")))
+    assert bench.proxy.planned == []
+    assert "The session's variables are gone" in (await bench.executor.aexecute("typeof kept")).text
 
 
 @pytest.mark.parametrize("moment", MOMENTS)

@@ -354,14 +354,16 @@ class Session(StaysHere):
     def _missed(self) -> Flow[None]:
         """Find out what was lost with a session, for the next result."""
         self._was_lost = True
+        # First of all, since whoever waits may go away before the files are listed.
+        self._notes.append(_DOUBTFUL)
         try:
             files = yield from listing(self.calls)
         except AcaNodeError:
-            self._notes.append(_DOUBTFUL)
             return
         there = versions(files)
         gone = self._files.miss(there, is_whole=lists_all(self.calls))
         self._files.add(files)
+        self._notes.remove(_DOUBTFUL)
         self._notes.append(_LOST if gone or not there else _RESTARTED)
 
     def _restored(self) -> Flow[None]:
