@@ -12,10 +12,11 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 
-def self_signed(folder: Path, *, days_old: int = 1) -> Path:
-    """Make a certificate for 127.0.0.1 that is good for a month, and its key, in one file."""
+def self_signed(folder: Path, *, days_old: int = 1, host: str = "") -> Path:
+    """Make a certificate for a host, else for 127.0.0.1, that is good for a month, and its key, in one file."""
     key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host or "127.0.0.1")])
+    names = x509.DNSName(host) if host else x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
     start = datetime.now(timezone.utc) - timedelta(days=days_old)
     certificate = (
         x509.CertificateBuilder()
@@ -25,7 +26,7 @@ def self_signed(folder: Path, *, days_old: int = 1) -> Path:
         .serial_number(x509.random_serial_number())
         .not_valid_before(start)
         .not_valid_after(start + timedelta(days=30))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.SubjectAlternativeName([names]), critical=False)
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         .sign(key, hashes.SHA256())
     )

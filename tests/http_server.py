@@ -12,6 +12,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+OPENING = {"/metadata"}
+"""The path that an executor which is started calls, to have a connection open."""
+
 
 @dataclass(frozen=True)
 class Request:
