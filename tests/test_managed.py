@@ -244,6 +244,16 @@ def test_files_that_could_not_be_listed_are_not_said_to_be_gone(talk: Conversati
     assert "its files may be, too" in run.text
 
 
+def test_uploads_that_were_lost_before_the_first_run_are_told(talk: Conversation) -> None:
+    talk.executor.upload(b"x,y", name="in.csv")
+    talk.proxy.plan(Recycle(), kind="execution")
+    run = talk.run("fs.existsSync('/mnt/data/in.csv')")
+    assert run.value is False
+    assert "Uploaded files are gone" in run.text
+    assert run.deleted == ("in.csv",)
+    assert talk.run("1").notes == ()
+
+
 def test_uploads_are_put_back_where_that_is_asked_for(engine: Engine, tmp_path: Path) -> None:
     with conversation(engine, tmp_path, rehydrate=True) as talk:
         talk.executor.upload(b"x,y", name="in.csv")

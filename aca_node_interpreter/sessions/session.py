@@ -62,6 +62,9 @@ _CHANGES: dict[str, SessionState] = {
     **dict.fromkeys((_LOST, _RESTARTED, _DOUBTFUL), "recycled"),
     _GIVEN_BACK: "given_back",
 }
+_UPLOADS_GONE = (
+    "Uploaded files are gone: if the code did not delete them, the session was lost before it ran. Upload them again."
+)
 _ALL_ENDED = "The session ended with this run: its variables and files are gone."
 _REPEATED = "The connection broke on the session's first run and it was sent again: it may have begun twice."
 
@@ -280,6 +283,8 @@ class Session(StaysHere):
         if isinstance(reply, Died):
             return (yield from self._dead(reply, saved_in))
         files = reply.envelope.files
+        if not set(files.deleted).isdisjoint(self._seen):
+            self._notes.append(_UPLOADS_GONE)
         self._seen.clear()
         # First of all, since whoever waits may go away at any step.
         self._files.owe(files)

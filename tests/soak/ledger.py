@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from aca_node_interpreter import NodeSessionsCodeExecutor
 
 # What a result says when files are gone, and when only variables are.
-_FILES_GONE = (session._LOST, session._GIVEN_BACK, session._ALL_ENDED)
+_FILES_GONE = (session._LOST, session._GIVEN_BACK, session._ALL_ENDED, session._UPLOADS_GONE)
 _VARIABLES_GONE = (session._RESTARTED, session._DOUBTFUL, session._ENDED)
 _NOT_RUN = ("Nothing ran", "Nothing was sent", "did not run")
 _LOST = "The session ended before it answered"

@@ -47,8 +47,8 @@ function begin(run) {
 function enter(run) {
   const { seen } = run.request;
   for (let i = 0; i < seen.length; i++) {
-    const version = attempt(() => versionOf(`/${seen[i]}`));
-    if (version) snapshot[seen[i]] = version;
+    // One that is gone is told as deleted.
+    snapshot[seen[i]] = attempt(() => versionOf(`/${seen[i]}`)) || [0];
   }
   run.older = newHandles([]);
   for (let i = 0; i < loose.length; i++) {
