@@ -132,7 +132,7 @@ time.sleep(100)"""
         started = time.monotonic()
         session.call("DELETE", "/session", version="2025-10-02-preview")
         while len(list(usage.process_tree(os.getpid()))) > 20:
-            assert time.monotonic() < started + 30, "they still end"
+            assert time.monotonic() < started + 90, "they still end"
             time.sleep(0.05)
 
 
